@@ -1,0 +1,1 @@
+"""What people said, what follows from it, and what to ask next."""

@@ -1,0 +1,175 @@
+"""The command line: words to a settings dataclass, the dataclass to its job, the result to text.
+
+Every job is a function ``(Workspace, settings) -> Result`` in a module that is imported only when
+its command runs, so that ``likewise --help`` stays instant.
+"""
+
+import contextlib
+import difflib
+import importlib
+import io
+import json
+import sys
+import traceback
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import tyro
+
+from likewise import __version__, settings
+from likewise.errors import LikewiseError, UsageError
+from likewise.workspace import Workspace
+
+
+class Result(Protocol):
+    """What a job returns."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the command contract."""
+        ...
+
+    def as_text(self) -> str:
+        """What a person reads on stdout."""
+        ...
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: its settings and where its job lives."""
+
+    settings: type[settings.Common]
+    job: str
+    """``module:function``"""
+
+
+COMMANDS = {
+    "demo": Command(settings.Demo, "likewise.demo:demo"),
+    "sample": Command(settings.Sample, "likewise.images.samples:sample"),
+    "ingest": Command(settings.Ingest, "likewise.images.ingest:ingest"),
+    "views": Command(settings.Views, "likewise.training.contact_sheet:views"),
+    "pretrain": Command(settings.Pretrain, "likewise.training.pretrain:pretrain"),
+    "embed": Command(settings.Embed, "likewise.neighbours.embedding:embed"),
+    "label": Command(settings.Label, "likewise.serve:label"),
+    "answers export": Command(settings.AnswersExport, "likewise.answers.exchange:export_answers"),
+    "answers import": Command(settings.AnswersImport, "likewise.answers.exchange:import_answers"),
+    "simulate": Command(settings.Simulate, "likewise.evaluation.annotator:simulate"),
+    "finetune": Command(settings.Finetune, "likewise.training.finetune:finetune"),
+    "evaluate": Command(settings.Evaluate, "likewise.evaluation.evaluate:evaluate"),
+    "status": Command(settings.Status, "likewise.status:status"),
+}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the ``likewise`` command; ends with the contract's exit codes."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0 if arguments else UsageError.exit_code
+    if arguments[0] in ("-V", "--version"):
+        print(f"likewise {__version__}")
+        return 0
+    as_json = "--json" in arguments
+    debug = "--debug" in arguments
+    try:
+        name, rest = split_command(arguments)
+        parsed = parse(name, rest)
+        result = job_of(name)(Workspace(parsed.workspace), parsed)
+    except LikewiseError as error:
+        return _fail(str(error), error.exit_code, as_json, debug)
+    except KeyboardInterrupt:
+        return _fail("stopped; run the same command again to go on", 1, as_json, debug=False)
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}".splitlines()[0]
+        hint = "" if debug else " (a bug in Likewise? --debug shows where)"
+        return _fail(text + hint, 1, as_json, debug)
+    print(json.dumps(result.as_json(), ensure_ascii=False) if as_json else result.as_text())
+    return 0
+
+
+def split_command(arguments: list[str]) -> tuple[str, list[str]]:
+    """Separate the command's name (one or two words) from its arguments.
+
+    Raises:
+        UsageError: no such command; the text names the nearest one.
+    """
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in COMMANDS:
+            return name, arguments[words:]
+    group = [name for name in COMMANDS if name.startswith(arguments[0] + " ")]
+    if group:
+        raise UsageError(f"likewise {arguments[0]}: say one of {', '.join(group)}")
+    near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "`likewise --help` lists the commands"
+    raise UsageError(f"no command {arguments[0]!r}; {hint}")
+
+
+def parse(name: str, arguments: list[str]) -> settings.Common:
+    """Turn flags into the command's settings.
+
+    Raises:
+        UsageError: a flag or value is wrong; the text is the parser's.
+    """
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told):
+            return tyro.cli(
+                COMMANDS[name].settings,
+                args=arguments,
+                prog=f"likewise {name}",
+                config=(tyro.conf.FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise UsageError(_plain(told.getvalue())) from None
+
+
+def job_of(name: str) -> Any:
+    """Import the function that does a command's work."""
+    module, function = COMMANDS[name].job.split(":")
+    return getattr(importlib.import_module(module), function)
+
+
+def overview() -> str:
+    """The text of ``likewise --help``."""
+    width = max(map(len, COMMANDS)) + 2
+    lines = [
+        f"{name:<{width}}{(each.settings.__doc__ or '').splitlines()[0]}"
+        for name, each in COMMANDS.items()
+    ]
+    return "\n".join(
+        (
+            "usage: likewise COMMAND [options]",
+            "",
+            "Images and a few hundred same/different answers become an embedding.",
+            "",
+            *(f"  {line}" for line in lines),
+            "",
+            "  likewise COMMAND --help   the options of a command",
+            "  likewise --version        the version",
+            "",
+            "Start with `likewise demo`, or with `likewise ingest FOLDER`.",
+        )
+    )
+
+
+def _fail(text: str, code: int, as_json: bool, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    if as_json:
+        print(json.dumps({"error": text}, ensure_ascii=False))
+    print(f"likewise: {text}", file=sys.stderr)
+    return code
+
+
+def _plain(box: str) -> str:
+    """One line out of the parser's framed message."""
+    words = "".join(" " if each in "╭╮╰╯│─" else each for each in box).split()
+    return " ".join(words) or "wrong usage"

@@ -1,0 +1,13 @@
+"""What a user is told when something cannot be done: one clear line, no traceback."""
+
+
+class LikewiseError(Exception):
+    """The work failed (exit code 1). The text says what, where, and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(LikewiseError):
+    """The command was used wrongly (exit code 2)."""
+
+    exit_code = 2

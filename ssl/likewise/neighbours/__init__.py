@@ -1,0 +1,1 @@
+"""Vectors and who is near whom."""

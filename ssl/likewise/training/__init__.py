@@ -1,0 +1,1 @@
+"""Losses, the one loop, pretraining, fine-tuning."""
