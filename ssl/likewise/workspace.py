@@ -60,22 +60,24 @@ class Workspace:
     def __repr__(self) -> str:
         return f"Workspace({str(self.path)!r})"
 
-    # --- where things lie -------------------------------------------------------------------
-
     @property
     def settings_file(self) -> Path:
+        """workspace.toml."""
         return self.path / SETTINGS_FILE
 
     @property
     def manifest_file(self) -> Path:
+        """The table of all images."""
         return self.path / "images.parquet"
 
     @property
     def runs(self) -> Path:
+        """One folder per training run."""
         return self.path / "runs"
 
     @property
     def embeddings(self) -> Path:
+        """One folder per model, named by its fingerprint."""
         return self.path / "embeddings"
 
     @property
@@ -87,9 +89,8 @@ class Workspace:
             or f"sqlite:///{self.path / 'labels.db'}"
         )
 
-    # --- the settings file --------------------------------------------------------------------
-
     def exists(self) -> bool:
+        """Whether there is a workspace here."""
         return self.settings_file.is_file()
 
     def require(self) -> "Workspace":
@@ -161,8 +162,6 @@ class Workspace:
         document["hold_out"] = config.hold_out
         document["database"] = config.database
         write_text(self.settings_file, tomlkit.dumps(document))
-
-    # --- one writer at a time -----------------------------------------------------------------
 
     @contextmanager
     def lock(self, what: str) -> Iterator[None]:
