@@ -173,3 +173,7 @@ def _plain(box: str) -> str:
     """One line out of the parser's framed message."""
     words = "".join(" " if each in "╭╮╰╯│─" else each for each in box).split()
     return " ".join(words) or "wrong usage"
+
+
+if __name__ == "__main__":
+    main()

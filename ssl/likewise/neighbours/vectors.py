@@ -1,26 +1,28 @@
 """The embeddings of a workspace as files: one folder per model, named by its fingerprint."""
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 
 from likewise.errors import LikewiseError
-from likewise.files import digest, read_json
+from likewise.files import digest, read_json, replacing_folder, write_json
+from likewise.neighbours.index import build_index, describe, keys_of, neighbour_graph, save_index
 from likewise.workspace import Workspace
 
 FORMAT = 1
-VECTORS, IDS, NEIGHBOURS, INDEX, META = (
-    "vectors.npy",
-    "ids.npy",
-    "neighbours.npz",
-    "index.faiss",
-    "meta.json",
-)
+VECTORS, IDS, NEIGHBOURS, INDEX = "vectors.npy", "ids.npy", "neighbours.npz", "index.faiss"
+FILES = (VECTORS, IDS, NEIGHBOURS, INDEX)
+META = "meta.json"
+"""Names the files with their digests; written last."""
+NEIGHBOURS_KEPT = 50
+"""How many nearest neighbours of each image are stored for proposals and reports."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def load_embeddings(workspace: Workspace, fingerprint: str | None = None) -> Emb
         fingerprint = str(made[-1]["fingerprint"])
     folder = workspace.embeddings / fingerprint
     meta = read_json(folder / META)
-    for name in (VECTORS, IDS, NEIGHBOURS, INDEX):
+    for name in FILES:
         if not (folder / name).is_file() or digest(folder / name) != meta["digests"].get(name):
             raise LikewiseError(
                 f"{folder / name} is missing or damaged; remove {folder} and run `likewise embed`"
@@ -79,6 +81,45 @@ def load_embeddings(workspace: Workspace, fingerprint: str | None = None) -> Emb
         ids=np.load(folder / IDS),
         vectors=np.load(folder / VECTORS, mmap_mode="r"),
     )
+
+
+def write_embeddings(
+    workspace: Workspace,
+    chunks: Iterable[Float32[np.ndarray, "B D"]],
+    ids: Shaped[np.ndarray, " N"],
+    dim: int,
+    fingerprint: str,
+    model: str,
+) -> str:
+    """Write a model's vectors, index and neighbour graph; return the index's description.
+
+    Raises:
+        LikewiseError: a file could not be written, or a vector is not finite; the embeddings that
+            were there before are kept.
+    """
+    keys = keys_of(ids)
+    with replacing_folder(workspace.embeddings / fingerprint) as folder:
+        with (folder / VECTORS).open("wb") as file:
+            np.lib.format.write_array_header_1_0(
+                file, {"descr": "<f4", "fortran_order": False, "shape": (len(ids), dim)}
+            )
+            for chunk in chunks:
+                file.write(np.ascontiguousarray(chunk).data)
+        np.save(folder / IDS, ids)
+        vectors = np.load(folder / VECTORS, mmap_mode="r")
+        index = build_index(vectors, keys)
+        save_index(index, folder / INDEX)
+        rows, similarities = neighbour_graph(vectors, index, keys, NEIGHBOURS_KEPT)
+        np.savez(folder / NEIGHBOURS, rows=rows, similarities=similarities)
+        meta = {
+            "format": FORMAT,
+            "fingerprint": fingerprint,
+            "model": model,
+            "made": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "digests": {name: digest(folder / name) for name in FILES},
+        }
+        write_json(folder / META, meta)
+    return describe(len(ids))
 
 
 def embedded(workspace: Workspace) -> list[dict[str, Any]]:

@@ -1,0 +1,50 @@
+# Everything runs in .venv, which the first target makes from requirements.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+export NO_ALBUMENTATIONS_UPDATE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-long check format clean
+
+help:
+	@echo "make install    create .venv and install Likewise into it"
+	@echo "make demo       run the whole loop on sample images (about 3 minutes)"
+	@echo "make test       run the tests (under 10 minutes)"
+	@echo "make test-long  run the long tests too"
+	@echo "make check      formatting, lint, strict types"
+	@echo "make format     format the code"
+	@echo "make clean      remove .venv and caches; data and workspaces stay"
+
+install: .venv/.installed
+
+.venv/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Likewise needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
+	  { echo "Python's venv module is missing: apt install python3-venv"; rm -rf .venv; exit 1; }
+	@echo "installing into .venv (about 5 GB, mostly torch; one to three minutes) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.8"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt || \
+	  $(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+demo: install
+	$(BIN)/likewise demo
+
+test: install
+	$(BIN)/python -m pytest
+
+test-long: install
+	$(BIN)/python -m pytest -m ""
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,107 @@
+"""Cover and place: take images in coverage order and find the group of each.
+
+An image is asked against the nearest member of the likeliest group, then of the next likeliest,
+until somebody says "similar". Denied by every group it founds one; after `PATIENCE` questions it
+waits as a group of its own, which later images may join. Here an answer is taken as true;
+posteriors over groups, audits and spreading belong in this room too.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+
+from likewise.answers.coverage import sampled_coverage_order
+from likewise.answers.links import Links
+from likewise.answers.proposals import Pool, Proposal, any_open_pair
+from likewise.answers.standing import Pair, pair_of
+
+PATIENCE = 5
+"""Questions about one image before it waits."""
+SAMPLE = 3000
+"""Images that are ranked by coverage; the others follow in random order."""
+_PREPARED = 100
+_COMPARED = 4096
+"""Members of groups that one image is compared with, at most."""
+
+
+class CoverPlace:
+    """The default strategy; see the module."""
+
+    def __init__(self, pool: Pool, seed: int) -> None:
+        self.pool = pool
+        rng = np.random.default_rng(seed)
+        self._order = sampled_coverage_order(pool.vectors, pool.rows, SAMPLE, rng)
+        self._seen: list[str] = []
+        for _ in zip(range(_PREPARED), self.exemplars(), strict=False):
+            pass  # so that the first question comes as quickly as the others
+
+    def next(
+        self, links: Links, taken: Collection[Pair], busy: Collection[str] = ()
+    ) -> Proposal | None:
+        """See `likewise.answers.proposals.Proposer`."""
+        patience = PATIENCE
+        while True:
+            proposal = self._place(links, taken, busy, patience)
+            if proposal is not None or patience > len(self._seen):
+                break
+            patience *= 2  # everything was looked at: those that waited get a second chance
+        return proposal or any_open_pair(self.pool, links, taken, "cover-place")
+
+    def exemplars(self) -> Iterator[str]:
+        """Images in coverage order, ranked as far as somebody asks."""
+        yield from self._seen
+        for row in self._order:
+            self._seen.append(self.pool.ids[row])
+            yield self._seen[-1]
+
+    def _place(
+        self, links: Links, taken: Collection[Pair], busy: Collection[str], patience: int
+    ) -> Proposal | None:
+        """The next question about the first image in order that has no place yet."""
+        known = [root for root in links.roots() if self._is_group(links.members(root))]
+        for image in self.exemplars():
+            root = links.root(image)
+            if len(links.members(root)) > 1 or image in busy:
+                continue
+            denied = links.denied(root)
+            alone = len(known) <= len(denied) and all(other in denied for other in known)
+            if alone or len(denied) >= patience:
+                known.append(root)
+            elif links.asks[image] < patience:
+                proposal = self._ask(image, [each for each in known if each not in denied],
+                                     links, taken)  # fmt: skip
+                if proposal is not None:
+                    return proposal
+        return None
+
+    def _is_group(self, members: Sequence[str]) -> bool:
+        return len(members) > 1 and any(each in self.pool.positions for each in members)
+
+    def _ask(
+        self, image: str, groups: Sequence[str], links: Links, taken: Collection[Pair]
+    ) -> Proposal | None:
+        """``image`` against the nearest member of the likeliest group that was not asked yet."""
+        share = max(4, _COMPARED // len(groups))
+        rows, owners = [], []
+        for group in groups:
+            members = [each for each in links.members(group)[:share] if each in self.pool.positions]
+            rows += [self.pool.positions[each] for each in members]
+            owners += [group] * len(members)
+        row = self.pool.positions[image]
+        similarity = np.asarray(self.pool.vectors[rows]) @ self.pool.vectors[row]
+        passed: set[str] = set()
+        for place in np.argsort(-similarity, kind="stable"):
+            group, other = owners[place], rows[place]
+            if group in passed:
+                continue
+            if pair_of(image, self.pool.ids[other]) not in taken:
+                reason = _reason(len(groups), len(links.members(group)), links.asks[image])
+                return self.pool.proposal(row, other, "cover-place", reason)
+            passed.add(group)
+        return None
+
+
+def _reason(groups: int, members: int, asked: int) -> str:
+    start = "Likeliest group" if asked == 0 else "Next likeliest group"
+    images = f"{members} images" if members > 1 else "one image"
+    return f"{start} of {groups} (so far {images} in it)" if groups > 1 else "A first comparison"

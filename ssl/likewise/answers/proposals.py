@@ -1,0 +1,193 @@
+"""Which pair to ask about next. Pure: arrays, links and a seed in, a pair out.
+
+A proposer keeps no record of what it proposed: what was answered is in the links, what is on
+somebody's screen comes with the call. So answers may arrive in any order, from several people or
+from a file. None of them asks what is answered or implied.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from likewise.answers.links import Links
+from likewise.answers.standing import Pair, pair_of
+from likewise.neighbours.vectors import Embeddings
+from likewise.settings import Strategy
+
+_DRAWS = 200
+_SAMPLE = 1024
+EASY_SHARE = 0.25
+"""Share of the questions of "neighbours" that may be about very similar pairs."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A pair worth asking about."""
+
+    a: str
+    b: str
+    """Image ids, ``a < b``."""
+    strategy: str
+    score: float
+    """Cosine similarity, -1 to 1."""
+    reason: str
+    """One short sentence for the person who is asked."""
+
+
+@runtime_checkable
+class Proposer(Protocol):
+    """A strategy, prepared for one embedding."""
+
+    def next(
+        self, links: Links, taken: Collection[Pair], busy: Collection[str] = ()
+    ) -> Proposal | None:
+        """The next pair to ask about; None when every pair is answered, implied or taken.
+
+        ``taken`` are the pairs that were answered (unsure included) or are on a screen, smaller
+        id first; ``busy`` the images on the screens of others, which are better left alone.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The images that may be asked about."""
+
+    ids: Sequence[str]
+    vectors: Float32[np.ndarray, "N D"]
+    """Unit vectors of all images."""
+    rows: Int64[np.ndarray, " n"]
+    """Those that may be asked about."""
+    positions: dict[str, int]
+    """Row of each image that may be asked about."""
+
+    def proposal(self, one: int, two: int, strategy: Strategy, reason: str) -> Proposal:
+        """The pair of two rows."""
+        a, b = pair_of(self.ids[one], self.ids[two])
+        score = float(self.vectors[one] @ self.vectors[two])
+        return Proposal(a, b, strategy, score, reason)
+
+    def asks_nothing_new(self, one: int, two: int, links: Links, taken: Collection[Pair]) -> bool:
+        """Whether the answer on two rows is known, implied or on its way."""
+        a, b = self.ids[one], self.ids[two]
+        return a == b or links.relation(a, b) is not None or pair_of(a, b) in taken
+
+
+def pool_of(embeddings: Embeddings, held_out: Collection[str]) -> Pool:
+    """All images of ``embeddings`` but the held-out ones."""
+    ids = [str(each) for each in embeddings.ids]
+    hidden = frozenset(held_out)
+    positions = {each: row for row, each in enumerate(ids) if each not in hidden}
+    return Pool(ids, embeddings.vectors, np.fromiter(positions.values(), np.int64), positions)
+
+
+class RandomPairs:
+    """Pairs drawn uniformly: the baseline, and an unbiased sample."""
+
+    def __init__(self, pool: Pool, seed: int) -> None:
+        self.pool, self.seed = pool, seed
+
+    def next(
+        self, links: Links, taken: Collection[Pair], busy: Collection[str] = ()
+    ) -> Proposal | None:
+        """See `Proposer`."""
+        rng = np.random.default_rng((self.seed, len(taken)))
+        if len(self.pool.rows) > 1:
+            for one, two in rng.choice(self.pool.rows, (_DRAWS, 2)).tolist():
+                if not self.pool.asks_nothing_new(one, two, links, taken):
+                    return self.pool.proposal(one, two, "random", "Two images drawn at random")
+        return any_open_pair(self.pool, links, taken, "random")
+
+
+class NeighbourPairs:
+    """A random image with one of its neighbours: at times the nearest, mostly one further away.
+
+    Nearest pairs alone teach nearly nothing, as almost all are similar. So at most `EASY_SHARE`
+    of the questions are about a nearest neighbour; the others go to a rank drawn log-uniformly
+    from the second to the last image, and not to pairs closer than nearest neighbours usually are.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        rows: Int64[np.ndarray, "N k"],
+        similarities: Float32[np.ndarray, "N k"],
+        seed: int,
+    ) -> None:
+        self.pool, self.seed = pool, seed
+        self.neighbours = rows
+        nearest = similarities[pool.rows, 0]
+        self.close = float(np.median(nearest)) if len(nearest) else 1.0
+
+    def next(
+        self, links: Links, taken: Collection[Pair], busy: Collection[str] = ()
+    ) -> Proposal | None:
+        """See `Proposer`."""
+        rng = np.random.default_rng((self.seed, len(taken)))
+        for _ in range(_DRAWS if len(self.pool.rows) > 1 else 0):
+            anchor = int(rng.choice(self.pool.rows))
+            easy = bool(rng.random() < EASY_SHARE)
+            rank = 1 if easy else int(np.exp(rng.uniform(np.log(2), np.log(len(self.pool.rows)))))
+            other = self._at_rank(anchor, rank, rng)
+            if self.pool.ids[other] not in self.pool.positions:
+                continue
+            if self.pool.asks_nothing_new(anchor, other, links, taken):
+                continue
+            proposal = self.pool.proposal(anchor, other, "neighbours", _reason_of(rank))
+            if easy or proposal.score <= self.close:
+                return proposal
+        return any_open_pair(self.pool, links, taken, "neighbours")
+
+    def _at_rank(self, anchor: int, rank: int, rng: np.random.Generator) -> int:
+        """The row about ``rank`` places away (estimated on a sample beyond the saved ones)."""
+        if rank <= self.neighbours.shape[1] and self.neighbours[anchor, rank - 1] >= 0:
+            return int(self.neighbours[anchor, rank - 1])
+        some = np.sort(rng.choice(self.pool.rows, min(_SAMPLE, len(self.pool.rows)), replace=False))
+        place = min(len(some) - 1, rank * len(some) // len(self.pool.rows))
+        similarity = np.asarray(self.pool.vectors[some]) @ self.pool.vectors[anchor]
+        return int(some[np.argsort(-similarity, kind="stable")[place]])
+
+
+def _reason_of(rank: int) -> str:
+    if rank == 1:
+        return "Nearest neighbours"
+    return f"Neighbours of rank {rank}" if rank <= 100 else "Two images rather far apart"
+
+
+def any_open_pair(
+    pool: Pool, links: Links, taken: Collection[Pair], strategy: Strategy
+) -> Proposal | None:
+    """Any pair that is neither answered nor implied nor taken; None if there is none."""
+    groups: dict[str, list[int]] = {}
+    for image, row in pool.positions.items():
+        groups.setdefault(links.root(image), []).append(row)
+    roots = list(groups)
+    for place, root in enumerate(roots):
+        denied = links.denied(root)
+        for other in roots[place + 1 :]:
+            if other in denied:
+                continue
+            for one in groups[root]:
+                for two in groups[other]:
+                    if pair_of(pool.ids[one], pool.ids[two]) not in taken:
+                        return pool.proposal(one, two, strategy, "One of the last open pairs")
+    return None
+
+
+def proposer_for(
+    strategy: Strategy, embeddings: Embeddings, held_out: Collection[str] = (), seed: int = 0
+) -> Proposer:
+    """Prepare a strategy for an embedding; images in ``held_out`` are never asked about."""
+    from likewise.answers.placing import CoverPlace
+
+    pool = pool_of(embeddings, held_out)
+    match strategy:
+        case "random":
+            return RandomPairs(pool, seed)
+        case "neighbours":
+            return NeighbourPairs(pool, *embeddings.neighbours(), seed)
+        case "cover-place":
+            return CoverPlace(pool, seed)

@@ -1,0 +1,125 @@
+"""The prepared images of a workspace: one memory-mapped file of RGB pixels."""
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from jaxtyping import Int32, Int64, UInt8
+
+from likewise.errors import LikewiseError
+from likewise.files import reason_of
+from likewise.images.manifest import read_table
+from likewise.workspace import Workspace
+
+_COLUMNS = ["id", "raw_paths", "status", "offset", "store_width", "store_height"]
+
+
+def is_held_out(image_id: str, share: float) -> bool:
+    """Whether an image belongs to the ``share`` (0 to 1) that is kept for evaluation.
+
+    It depends on the image's content alone: the first 32 bits of its hash, as a fraction of 1,
+    lie below ``share``. A greater share thus only adds images.
+    """
+    return int(image_id[:8], 16) / 2**32 < share
+
+
+class Images:
+    """The usable images of a workspace (status "ok"), in the manifest's order.
+
+    ``images[row]`` is a read-only view on the memory-mapped pixels, so that an image costs
+    nothing until it is looked at. Safe to send to other processes: each maps the file itself.
+    """
+
+    def __init__(self, table: pa.Table, store: Path, length: int, hold_out: float) -> None:
+        status = table.column("status").to_numpy()
+        usable, gone = np.flatnonzero(status == "ok"), np.flatnonzero(status == "gone")
+        columns = [table.column(name).to_numpy() for name in ("offset", "store_height")]
+        offsets, heights, widths = *columns, table.column("store_width").to_numpy()
+        every_id = table.column("id").to_numpy()
+        self.ids: npt.NDArray[np.str_] = every_id[usable].astype("<U32")
+        self.held_out: npt.NDArray[np.bool_] = np.array(
+            [is_held_out(each, hold_out) for each in self.ids.tolist()], bool
+        )
+        self.sizes: Int32[np.ndarray, "N 2"] = np.stack(
+            [heights[usable], widths[usable]], axis=1
+        ).astype(np.int32)
+        self._offsets: Int64[np.ndarray, " N"] = offsets[usable].astype(np.int64)
+        self._paths = table.column("raw_paths").take(pa.array(usable)).combine_chunks()
+        self._gone = {
+            str(every_id[row]): (int(offsets[row]), int(heights[row]), int(widths[row]))
+            for row in gone
+        }
+        self._store, self._length = store, length
+        self._pixels = _map(store, length)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, row: int) -> UInt8[np.ndarray, "H W 3"]:
+        height, width = self.sizes[row]
+        return self._view(int(self._offsets[row]), int(height), int(width))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_pixels"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._pixels = _map(self._store, self._length)
+
+    @functools.cached_property
+    def positions(self) -> dict[str, int]:
+        """Row of each image id."""
+        return {each: row for row, each in enumerate(self.ids.tolist())}
+
+    def path(self, row: int) -> Path:
+        """Where the image's file lies; the first place if there are several."""
+        return self.paths(row)[0]
+
+    def paths(self, row: int) -> list[Path]:
+        """All places where the image's file lies, usable with ``open()`` whatever their bytes."""
+        return [Path(os.fsdecode(raw)) for raw in self._paths[row].as_py()]
+
+    def find(self, image_id: str) -> UInt8[np.ndarray, "H W 3"]:
+        """The pixels of any image ever prepared, also of one whose file is gone.
+
+        Raises:
+            KeyError: there never was such an image.
+        """
+        if image_id in self._gone:
+            return self._view(*self._gone[image_id])
+        return self[self.positions[image_id]]
+
+    def _view(self, offset: int, height: int, width: int) -> UInt8[np.ndarray, "H W 3"]:
+        return self._pixels[offset : offset + height * width * 3].reshape(height, width, 3)
+
+
+def open_images(workspace: Workspace) -> Images:
+    """Open the prepared images of a workspace.
+
+    Raises:
+        LikewiseError: nothing is ingested yet, or the files are damaged.
+    """
+    nothing = LikewiseError(f"{workspace.path} holds no images yet; run `likewise ingest FOLDER`")
+    if not workspace.require().manifest_file.exists():
+        raise nothing
+    table, (name, _, length) = read_table(workspace.manifest_file, _COLUMNS)
+    images = Images(table, workspace.path / name, length, workspace.config.hold_out)
+    if not len(images):
+        raise nothing
+    return images
+
+
+def _map(store: Path, length: int) -> UInt8[np.ndarray, " bytes"]:
+    if length == 0:
+        return np.zeros(0, np.uint8)
+    try:
+        return np.asarray(np.memmap(store, np.uint8, "r", shape=(length,)))
+    except (OSError, ValueError) as error:  # ValueError: the file is shorter
+        raise LikewiseError(
+            f"the prepared images {store} are missing or damaged ({reason_of(error)}); remove "
+            f"{store.with_name('images.parquet')}, and `likewise ingest` will make them again"
+        ) from error

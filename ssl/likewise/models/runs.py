@@ -1,0 +1,245 @@
+"""Runs: one folder per training run, and the model that it left behind.
+
+``runs/NAME/`` holds ``config.json`` (kind, settings, parent), ``metrics.jsonl`` (one line per
+epoch), ``checkpoint.pt`` (to resume; gone when the run is finished), ``model.safetensors``
+(weights, architecture and fingerprint) and ``tensorboard/``.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import safetensors.torch
+import torch
+
+from likewise import __version__
+from likewise.errors import LikewiseError, UsageError
+from likewise.files import read_json, reason_of, replacing, write_json, write_text
+from likewise.models.backbones import Architecture, Backbone, assemble
+from likewise.workspace import Workspace
+
+FORMAT = 1
+Kind = Literal["pretrain", "finetune"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run of a workspace."""
+
+    folder: Path
+    kind: Kind
+    settings: dict[str, Any]
+    """As `likewise.settings.config_of` gives them."""
+    started: str
+    """Time, ISO 8601, UTC."""
+    parent: str | None
+    """Fingerprint of the model it started from."""
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def model_file(self) -> Path:
+        """The finished model."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """What an unfinished run resumes from."""
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def metrics_file(self) -> Path:
+        """One JSON object per epoch."""
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run left a model."""
+        return self.model_file.is_file()
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the finished model.
+
+        Raises:
+            LikewiseError: the model cannot be read.
+        """
+        return str(read_metadata(self.model_file)["fingerprint"])
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """What was reported so far, oldest first."""
+        if not self.metrics_file.is_file():
+            return []
+        return [json.loads(line) for line in self.metrics_file.read_text("utf-8").splitlines()]
+
+    def write_metrics(self, rows: list[dict[str, Any]]) -> None:
+        """Replace the metrics file."""
+        write_text(self.metrics_file, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def runs_of(workspace: Workspace) -> list[Run]:
+    """All runs of the workspace, oldest first."""
+    found = [_open_run(file.parent) for file in workspace.runs.glob("*/config.json")]
+    return sorted(found, key=lambda run: (run.started, run.name))
+
+
+def _open_run(folder: Path) -> Run:
+    saved = read_json(folder / "config.json")
+    if saved.get("format") != FORMAT:
+        raise LikewiseError(f"{folder} has format {saved.get('format')}; upgrade Likewise")
+    return Run(folder, saved["kind"], saved["settings"], saved["started"], saved["parent"])
+
+
+def start_run(
+    workspace: Workspace,
+    kind: Kind,
+    settings: dict[str, Any],
+    *,
+    name: str | None,
+    parent: str | None = None,
+) -> Run:
+    """Make the folder of a new run.
+
+    Raises:
+        UsageError: the name is taken or cannot be a folder's.
+        LikewiseError: the folder cannot be written.
+    """
+    taken = {run.name for run in runs_of(workspace)}
+    if name is None:
+        numbers = [int(each.split("-")[1]) for each in taken if re.fullmatch(rf"{kind}-\d+", each)]
+        name = f"{kind}-{max(numbers, default=0) + 1}"
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise UsageError(f"--name {name!r}: use letters, digits, '.', '_' and '-'")
+    if name in taken:
+        raise UsageError(f"a run {name!r} exists already; choose another --name")
+    run = Run(
+        workspace.runs / name,
+        kind,
+        settings,
+        datetime.now(UTC).isoformat(timespec="microseconds"),
+        parent,
+    )
+    saved = dataclasses.asdict(run) | {"format": FORMAT, "version": __version__}
+    del saved["folder"]
+    write_json(run.folder / "config.json", saved)
+    return run
+
+
+def resumable(workspace: Workspace, kind: Kind, settings: dict[str, Any]) -> Run | None:
+    """The newest interrupted run of a kind with these settings."""
+    same = (
+        run
+        for run in reversed(runs_of(workspace))
+        if run.kind == kind and not run.finished and run.settings == settings
+    )
+    return next(same, None)
+
+
+def discard(run: Run) -> None:
+    """Remove a run that came to nothing."""
+    shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def finished_run(workspace: Workspace, name: str | None, kind: Kind | None = None) -> Run:
+    """The named run, else the newest finished one (of a kind).
+
+    Raises:
+        UsageError: no run of that name.
+        LikewiseError: no finished run, or the named one has no model yet.
+    """
+    runs = runs_of(workspace)
+    if name is not None:
+        for run in runs:
+            if run.name == name:
+                if not run.finished:
+                    raise LikewiseError(f"the run {name} is not finished; run its command again")
+                return run
+        known = ", ".join(run.name for run in runs) or "none yet"
+        raise UsageError(f"--model: no run {name!r} in {workspace.path} (there are: {known})")
+    finished = [run for run in runs if run.finished and kind in (None, run.kind)]
+    if not finished:
+        raise LikewiseError(f"{workspace.path} has no trained model yet; run `likewise pretrain`")
+    return finished[-1]
+
+
+def fingerprint_of(backbone: Backbone) -> str:
+    """16 hex digits that change when a weight or the architecture does."""
+    state = backbone.net.state_dict()
+    hasher = hashlib.blake2b(digest_size=8)
+    hasher.update(_architecture_text(backbone.architecture).encode())
+    for key in sorted(state):
+        value = state[key].detach().cpu().contiguous()
+        hasher.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+        hasher.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()
+
+
+def _architecture_text(architecture: Architecture) -> str:
+    return json.dumps(dataclasses.asdict(architecture), sort_keys=True)
+
+
+def save_model(file: Path, backbone: Backbone) -> str:
+    """Write weights, architecture and fingerprint as safetensors; return the fingerprint.
+
+    Raises:
+        LikewiseError: the file could not be written.
+    """
+    fingerprint = fingerprint_of(backbone)
+    metadata = {
+        "format": str(FORMAT),
+        "version": __version__,
+        "architecture": _architecture_text(backbone.architecture),
+        "dim": str(backbone.dim),
+        "fingerprint": fingerprint,
+    }
+    weights = {
+        key: value.detach().cpu().contiguous() for key, value in backbone.net.state_dict().items()
+    }
+    with replacing(file) as temporary:
+        safetensors.torch.save_file(weights, temporary, metadata)
+    return fingerprint
+
+
+def read_metadata(file: Path) -> dict[str, str]:
+    """The metadata of a saved model.
+
+    Raises:
+        LikewiseError: the file is missing, damaged, or of a newer format.
+    """
+    try:
+        with safetensors.safe_open(file, framework="pt") as opened:
+            metadata: dict[str, str] = opened.metadata() or {}
+    except (OSError, safetensors.SafetensorError) as error:
+        raise LikewiseError(f"could not read the model {file}: {reason_of(error)}") from error
+    if metadata.get("format") != str(FORMAT):
+        raise LikewiseError(f"{file} has format {metadata.get('format')}; upgrade Likewise")
+    return metadata
+
+
+def load_model(file: Path) -> Backbone:
+    """Build the saved backbone, in evaluation mode, and check its fingerprint.
+
+    Raises:
+        LikewiseError: the file is missing or damaged.
+    """
+    metadata = read_metadata(file)
+    described = json.loads(metadata["architecture"])
+    described |= {key: tuple(described[key]) for key in ("mean", "std")}
+    backbone = assemble(Architecture(**described))
+    try:
+        backbone.net.load_state_dict(safetensors.torch.load_file(file))
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        raise LikewiseError(f"could not read the model {file}: {reason_of(error)}") from error
+    if fingerprint_of(backbone) != metadata["fingerprint"]:
+        raise LikewiseError(f"{file} is damaged (its fingerprint does not match); train it again")
+    return backbone.eval()

@@ -1,0 +1,100 @@
+"""What the workspace holds, what is stale, and what to do next."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from likewise.answers.store import open_answers
+from likewise.images.manifest import load_manifest
+from likewise.images.store import open_images
+from likewise.models.runs import Run, runs_of
+from likewise.neighbours.vectors import embedded, load_embeddings
+from likewise.settings import Status
+from likewise.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class WorkspaceStatus:
+    """What `status` found."""
+
+    workspace: str
+    images: int
+    held_out: int
+    failed: int
+    models: list[dict[str, Any]]
+    answers: dict[str, int]
+    stale: list[str]
+    next: str
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the command contract."""
+        return dict(vars(self))
+
+    def as_text(self) -> str:
+        """What a person reads."""
+        said = ", ".join(f"{count:,} {verdict}" for verdict, count in self.answers.items())
+        held = f", {self.held_out:,} of them held out" if self.held_out else ""
+        failed = f"; {self.failed:,} files could not be read" if self.failed else ""
+        lines = [self.workspace, f"images:  {self.images:,}{held}{failed}"]
+        for model in self.models:
+            lines.append(f"model:   {model['name']} ({model['state']})")
+        lines.append(f"answers: {said or 'none'}")
+        lines += [f"stale:   {each}" for each in self.stale]
+        return "\n".join((*lines, f"next:    {self.next}"))
+
+
+def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
+    """Look at the workspace without changing it.
+
+    Raises:
+        LikewiseError: there is no workspace, or a file in it is damaged.
+    """
+    workspace.require()
+    images = open_images(workspace)
+    failed = int((load_manifest(workspace).table["status"] == "failed").sum())
+    runs = runs_of(workspace)
+    vectors = {meta["fingerprint"] for meta in embedded(workspace)}
+    models = [_describe(run, vectors) for run in runs]
+    with open_answers(workspace) as answers:
+        counts = answers.counts()
+    stale = []
+    finished = [run for run in runs if run.finished]
+    if finished and finished[-1].fingerprint in vectors:
+        known = load_embeddings(workspace, finished[-1].fingerprint).positions
+        missing = sum(str(each) not in known for each in images.ids)
+        if missing:
+            stale.append(f"{missing:,} images have no embedding yet")
+    return WorkspaceStatus(
+        workspace=str(workspace.path),
+        images=len(images),
+        held_out=int(images.held_out.sum()),
+        failed=failed,
+        models=models,
+        answers=counts,
+        stale=stale,
+        next=_next(runs, vectors, counts, stale),
+    )
+
+
+def _describe(run: Run, embedded_fingerprints: set[str]) -> dict[str, Any]:
+    if not run.finished:
+        done, wanted = len(run.metrics()), run.settings.get("epochs")
+        state = f"unfinished, {done} of {wanted} epochs" if wanted else "unfinished"
+        return {"name": run.name, "kind": run.kind, "fingerprint": None, "state": state}
+    state = "embedded" if run.fingerprint in embedded_fingerprints else "not embedded"
+    return {"name": run.name, "kind": run.kind, "fingerprint": run.fingerprint, "state": state}
+
+
+def _next(runs: list[Run], vectors: set[str], answers: dict[str, int], stale: list[str]) -> str:
+    """The one command that brings the workspace furthest."""
+    if runs and not runs[-1].finished:
+        return f"`likewise {runs[-1].kind}` goes on with {runs[-1].name}"
+    if not runs:
+        return "`likewise pretrain`"
+    if runs[-1].fingerprint not in vectors or stale:
+        return "`likewise embed`"
+    definite = answers.get("similar", 0) + answers.get("dissimilar", 0)
+    if definite < 100:
+        return f"`likewise label`: {definite} of the first 100 answers are there"
+    if runs[-1].kind == "pretrain":
+        return "`likewise finetune`"
+    return "`likewise label` for more answers, then `likewise finetune` again"

@@ -1,0 +1,118 @@
+"""Batches of views: which images at which step, made in worker processes, the same from a seed.
+
+A batch is known by (epoch, step), so its views do not depend on the number of workers or on where
+a run was interrupted.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from likewise.images.augmentation import Views
+from likewise.images.store import Images
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Request:
+    """The images of one step."""
+
+    epoch: int
+    step: int
+    """Within the epoch."""
+    rows: Rows
+    """Positions in the collection of images."""
+
+
+def epoch_rows(rows: Rows, batch_size: int, seed: int, epoch: int) -> list[Rows]:
+    """Shuffle ``rows`` and cut them into full batches; the remainder waits for another epoch."""
+    shuffled = np.random.default_rng((seed, epoch)).permutation(rows)
+    count = len(rows) // batch_size
+    return [shuffled[n * batch_size : (n + 1) * batch_size] for n in range(count)]
+
+
+class _Requests(Sampler[Request]):
+    """Every request of a run from a given point on."""
+
+    def __init__(
+        self, plan: Callable[[int], list[Rows]], epochs: int, start: tuple[int, int]
+    ) -> None:
+        self.plan, self.epochs, self.start = plan, epochs, start
+
+    def __iter__(self) -> Iterator[Request]:
+        first_epoch, first_step = self.start
+        for epoch in range(first_epoch, self.epochs):
+            for step, rows in enumerate(self.plan(epoch)):
+                if epoch > first_epoch or step >= first_step:
+                    yield Request(epoch, step, rows)
+
+
+class _ViewBatches(Dataset[tuple[Request, Tensor]]):
+    def __init__(self, images: Images, views: Views, count: int, seed: int) -> None:
+        self.images, self.views, self.count, self.seed = images, views, count, seed
+
+    def __getitem__(self, request: Request) -> tuple[Request, UInt8[Tensor, "V B S S 3"]]:
+        self.views.seed(self.seed, request.epoch, request.step)
+        size = self.views.image_size
+        batch = np.empty((self.count, len(request.rows), size, size, 3), np.uint8)
+        for place, row in enumerate(request.rows):
+            image = self.images[int(row)]
+            for view in range(self.count):
+                batch[view, place] = self.views(image)
+        return request, torch.from_numpy(batch)
+
+
+def view_batches(
+    images: Images,
+    views: Views,
+    plan: Callable[[int], list[Rows]],
+    *,
+    count: int,
+    epochs: int,
+    seed: int,
+    start: tuple[int, int] = (0, 0),
+    workers: int = 0,
+    pin_memory: bool = False,
+) -> DataLoader[tuple[Request, Tensor]]:
+    """Load ``count`` views of the images that ``plan(epoch)`` names, from ``start`` on.
+
+    Yields ``(request, views)``, views as RGB bytes of shape (V, B, S, S, 3).
+    """
+    return DataLoader(
+        _ViewBatches(images, views, count, seed),
+        batch_size=None,
+        sampler=_Requests(plan, epochs, start),
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_quiet_worker,
+        pin_memory=pin_memory,
+    )
+
+
+def divide_cores(workers: int) -> tuple[int, int]:
+    """Loader processes and compute threads for this machine's cores.
+
+    ``workers`` -1 chooses. On up to two cores views are made in the training process: a third
+    busy process would only make torch's threads wait for each other.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = cores or 1
+    if workers < 0:
+        workers = 0 if cores <= 2 else min(8, cores // 2)
+    return workers, max(1, cores - workers)
+
+
+def _quiet_worker(_: int) -> None:
+    """Leave signals to the main process, which saves first; one thread per worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    torch.set_num_threads(1)

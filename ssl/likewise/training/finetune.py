@@ -1,0 +1,320 @@
+"""Fine-tuning: a model learns what people answered.
+
+Two copies are trained from the same start. The first never sees the held-out answers and is
+measured on them before and after; the second learns from every answer and is what is kept.
+"""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int8, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from likewise.answers.links import Links, links_from, split_answers
+from likewise.answers.standing import Answer
+from likewise.answers.store import open_answers
+from likewise.errors import LikewiseError, UsageError
+from likewise.evaluation import metrics
+from likewise.files import read_json, write_json
+from likewise.images.augmentation import Views, whole_view
+from likewise.images.store import Images, open_images
+from likewise.models.backbones import Backbone
+from likewise.models.machine import Machine, pick_machine
+from likewise.models.runs import (
+    Run,
+    discard,
+    finished_run,
+    load_model,
+    resumable,
+    save_model,
+    start_run,
+)
+from likewise.progress import say
+from likewise.settings import Finetune, config_of
+from likewise.training.batches import Request, Rows, divide_cores, view_batches
+from likewise.training.loop import Training, load_checkpoint, train
+from likewise.training.losses import contrastive_loss, supervised_contrastive_loss, triplet_loss
+from likewise.training.pretrain import pick_recipe
+from likewise.workspace import Workspace
+
+STEPS_PER_EPOCH = 25
+WARM_UP = 0.05
+"""Share of the steps in which the learning rate rises."""
+FEWEST_ANSWERS = 10
+VIEWS = 2
+
+Measures = dict[str, float | int | None]
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What `finetune` did."""
+
+    run: Run
+    fingerprint: str
+    parent: Run
+    loss: str
+    answers: int
+    before: Measures
+    after: Measures
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the command contract."""
+        return {
+            "run": self.run.name,
+            "fingerprint": self.fingerprint,
+            "parent": self.parent.name,
+            "loss": self.loss,
+            "answers": self.answers,
+            "before": self.before,
+            "after": self.after,
+        }
+
+    def as_text(self) -> str:
+        """What a person reads."""
+        lines = [f"{self.run.name}: {self.parent.name} tuned on {self.answers:,} answers"]
+        before, after = self.before["auc"], self.after["auc"]
+        if before is None or after is None:
+            lines.append(
+                "not measured: the answers held out hold too few pairs of both kinds; with more "
+                "answers there will be figures"
+            )
+        else:
+            lines.append(
+                f"pair AUC on {self.after['answers']} held-out answers: {before:.3f} before, "
+                f"{after:.3f} after (measured on a copy that was trained without them)"
+            )
+        return "\n".join((*lines, "next: `likewise embed`"))
+
+
+def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
+    """Tune a pretrained model on all standing answers; go on if the run was interrupted.
+
+    Raises:
+        UsageError: a setting makes no sense, or no such model.
+        LikewiseError: too few answers, or the training failed.
+    """
+    _check(settings)
+    images = open_images(workspace.require())
+    parent = finished_run(workspace, settings.model, None if settings.model else "pretrain")
+    with open_answers(workspace) as store:
+        answers = [each for each in store.current() if each.verdict != "unsure"]
+    answers = [each for each in answers if set(each.pair) <= images.positions.keys()]
+    if len(answers) < FEWEST_ANSWERS:
+        raise LikewiseError(
+            f"{len(answers)} similar or dissimilar answers are too few to learn from (at least "
+            f"{FEWEST_ANSWERS}, better 100); give some with `likewise label`"
+        )
+    config = config_of(settings) | {"answers": _digest(answers), "parent": parent.fingerprint}
+    with workspace.lock("runs"):
+        run = resumable(workspace, "finetune", config) or start_run(
+            workspace, "finetune", config, name=settings.name, parent=parent.fingerprint
+        )
+        try:
+            return _tune(images, answers, parent, run, settings)
+        except LikewiseError:
+            if not run.checkpoint_file.is_file():
+                discard(run)
+            raise
+
+
+def _check(settings: Finetune) -> None:
+    if not 0 <= settings.hold_out < 1:
+        raise UsageError("--hold-out must be at least 0 and below 1")
+    if settings.steps < 1 or settings.batch_size < 4:
+        raise UsageError("--steps must be at least 1, --batch-size at least 4")
+    if min(settings.lr, settings.temperature, settings.margin) <= 0:
+        raise UsageError("--lr, --temperature and --margin must be above 0")
+
+
+def _digest(answers: Sequence[Answer]) -> str:
+    text = "\n".join(f"{each.a} {each.b} {each.verdict}" for each in answers)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _tune(
+    images: Images, answers: list[Answer], parent: Run, run: Run, settings: Finetune
+) -> Finetuned:
+    learnt, held_out = split_answers(answers, settings.hold_out, settings.seed)
+    measured_file = run.folder / "measured.json"
+    if not measured_file.is_file():
+        measured = {"before": held_out_measures(load_model(parent.model_file), images, held_out)}
+        if measured["before"]["auc"] is None or len(learnt) < FEWEST_ANSWERS:
+            measured["after"] = measured["before"] | {"auc": None}
+        else:
+            copy_run = replace(run, folder=run.folder / "held-out")
+            _Tuning(images, learnt, parent, copy_run, settings).run()
+            tuned = load_model(copy_run.model_file)
+            measured["after"] = held_out_measures(tuned, images, held_out)
+        write_json(measured_file, measured)
+    measured = read_json(measured_file)
+    fingerprint = _Tuning(images, answers, parent, run, settings).run()
+    return Finetuned(
+        run=run,
+        fingerprint=fingerprint,
+        parent=parent,
+        loss=settings.loss,
+        answers=len(answers),
+        before=measured["before"],
+        after=measured["after"],
+    )
+
+
+class _Tuning:
+    """One training from the parent's weights on some answers."""
+
+    def __init__(
+        self, images: Images, answers: list[Answer], parent: Run, run: Run, settings: Finetune
+    ) -> None:
+        self.images, self.answers, self.settings, self.stored = images, answers, settings, run
+        self.links = links_from(answers)
+        self.backbone = load_model(parent.model_file).train()
+        self.backbone.to(memory_format=torch.channels_last)
+        self.recipe = pick_recipe(images, parent.settings.get("preset", "auto"))
+        torch.manual_seed(settings.seed)
+        self.workers, threads = divide_cores(settings.workers)
+        torch.set_num_threads(threads)
+        self.machine = pick_machine(settings.device, settings.precision, self._trial)
+        self.backbone.to(self.machine.device)
+        self.optimizer = torch.optim.AdamW(
+            self.backbone.parameters(), lr=settings.lr, weight_decay=1e-4
+        )
+        self.sampler = AnswerSampler(answers, images.positions, settings.batch_size, settings.seed)
+
+    def run(self) -> str:
+        """Train, save, and return the fingerprint."""
+        if self.stored.finished:
+            return self.stored.fingerprint
+        settings = self.settings
+        epochs = math.ceil(settings.steps / STEPS_PER_EPOCH)
+        training = Training(
+            run=self.stored,
+            model=self.backbone,
+            optimizer=self.optimizer,
+            epochs=epochs,
+            steps_per_epoch=STEPS_PER_EPOCH,
+            images_per_step=settings.batch_size,
+            loss_of=self.loss_of,
+            set_lr=self.set_lr,
+            after_epoch=dict,
+        )
+        position = load_checkpoint(self.stored, self.backbone, self.optimizer)
+        say(
+            f"{self.stored.folder.name}: {settings.loss} on {len(self.answers):,} answers "
+            f"({self.machine})"
+        )
+        batches = view_batches(
+            self.images,
+            Views(self.recipe, self.backbone.architecture.image_size),
+            self.sampler.plan,
+            count=VIEWS,
+            epochs=epochs,
+            seed=settings.seed,
+            start=(position.epoch, position.step),
+            workers=self.workers,
+            pin_memory=self.machine.device.type == "cuda",
+        )
+        train(training, position, batches)
+        fingerprint = save_model(self.stored.model_file, self.backbone)
+        self.stored.checkpoint_file.unlink(missing_ok=True)
+        return fingerprint
+
+    def loss_of(self, request: Request, views: UInt8[Tensor, "V B S S 3"]) -> Tensor:
+        """The chosen loss on all views of the batch; views of one image are must-linked."""
+        ids = [str(self.images.ids[row]) for row in request.rows]
+        relations = torch.from_numpy(np.tile(self.links.relations(ids), (VIEWS, VIEWS)))
+        flat = views.flatten(0, 1).to(self.machine.device, non_blocking=True)
+        with self.machine.autocast():
+            h = self.backbone(self.backbone.normalise(flat))
+        embeddings = functional.normalize(h.float(), dim=1)
+        return self._loss(embeddings, relations.to(embeddings.device))
+
+    def _loss(
+        self, embeddings: Float[Tensor, "B D"], relations: Int8[Tensor, "B B"]
+    ) -> Float[Tensor, ""]:
+        match self.settings.loss:
+            case "contrastive":
+                return contrastive_loss(embeddings, relations, self.settings.margin)
+            case "triplet":
+                return triplet_loss(embeddings, relations, self.settings.margin)
+            case "supcon":
+                return supervised_contrastive_loss(embeddings, relations, self.settings.temperature)
+
+    def set_lr(self, progress: float) -> None:
+        """A short warm-up, then cosine decay."""
+        rate = self.settings.lr * min(1.0, (progress + 1e-3) / WARM_UP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def _trial(self, machine: Machine) -> Tensor:
+        size = self.backbone.architecture.image_size
+        noise = torch.zeros(min(self.settings.batch_size, 64), size, size, 3, dtype=torch.uint8)
+        self.backbone.eval().to(machine.device)
+        with torch.random.fork_rng(), machine.autocast():
+            h: Tensor = self.backbone(self.backbone.normalise(noise.to(machine.device)))
+        loss = h.float().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.backbone.train().zero_grad(set_to_none=True)
+        return loss.detach()
+
+
+class AnswerSampler:
+    """Draws batches of answered pairs, so that every batch holds images that are related.
+
+    An answer's weight falls with the square root of the sizes of the groups it touches, so that
+    large groups do not drown small ones.
+    """
+
+    def __init__(
+        self, answers: Sequence[Answer], positions: dict[str, int], batch_size: int, seed: int
+    ) -> None:
+        self.pairs = np.array([[positions[each.a], positions[each.b]] for each in answers])
+        self.weights = _weights(answers, links_from(answers))
+        self.batch_size, self.seed = batch_size, seed
+
+    def plan(self, epoch: int) -> list[Rows]:
+        """The images of each step of an epoch: distinct positions, at most ``batch_size``."""
+        rng = np.random.default_rng((self.seed, epoch))
+        return [self._draw(rng) for _ in range(STEPS_PER_EPOCH)]
+
+    def _draw(self, rng: np.random.Generator) -> Rows:
+        # Gumbel top-k: a weighted order without replacement
+        order = np.argsort(-(np.log(self.weights) + rng.gumbel(size=len(self.weights))))
+        chosen: dict[int, None] = {}
+        for pair in self.pairs[order]:
+            new = [int(row) for row in pair if row not in chosen]
+            if len(chosen) + len(new) > self.batch_size:
+                break
+            chosen.update(dict.fromkeys(new))
+        return np.array(list(chosen), dtype=np.int64)
+
+
+def _weights(answers: Sequence[Answer], links: Links) -> npt.NDArray[np.float64]:
+    sizes = Counter(links.root(image) for each in answers for image in each.pair)
+    return np.array(
+        [(sizes[links.root(each.a)] * sizes[links.root(each.b)]) ** -0.25 for each in answers]
+    )
+
+
+def held_out_measures(backbone: Backbone, images: Images, answers: Sequence[Answer]) -> Measures:
+    """Pair AUC of a model on some answers, and their number; AUC None without both verdicts."""
+    same = np.array([each.verdict == "similar" for each in answers], dtype=bool)
+    if not answers or same.all() or not same.any():
+        return {"auc": None, "answers": len(answers)}
+    ids = sorted({image for each in answers for image in each.pair})
+    size = backbone.architecture.image_size
+    views = np.stack([whole_view(images[images.positions[each]], size) for each in ids])
+    parts = torch.split(torch.from_numpy(views), 256)
+    vectors = torch.cat([backbone.eval().embed(part) for part in parts]).numpy()
+    place = {image: row for row, image in enumerate(ids)}
+    pairs = np.array([[place[each.a], place[each.b]] for each in answers])
+    scores = (vectors[pairs[:, 0]] * vectors[pairs[:, 1]]).sum(axis=1)
+    return {"auc": metrics.auc(metrics.roc(scores, same)), "answers": len(answers)}

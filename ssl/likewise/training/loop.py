@@ -1,0 +1,215 @@
+"""The one training loop: pretraining and fine-tuning run it with another loss."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from likewise.errors import LikewiseError
+from likewise.files import reason_of, replacing
+from likewise.models.runs import Run
+from likewise.progress import progress, say
+from likewise.training.batches import Request
+
+CHECKPOINT_FORMAT = 1
+
+
+@dataclass
+class Position:
+    """How far a run is, and what it has measured."""
+
+    epoch: int = 0
+    step: int = 0
+    """Within the epoch."""
+    seconds: float = 0.0
+    """Spent in training so far."""
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    """One row per finished epoch."""
+    losses: list[float] = field(default_factory=list)
+    """Of the steps of the present epoch."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the loop needs: a model, its optimizer, and what to do at each turn."""
+
+    run: Run
+    model: nn.Module
+    optimizer: Optimizer
+    epochs: int
+    steps_per_epoch: int
+    images_per_step: int
+    loss_of: Callable[[Request, Tensor], Tensor]
+    """The loss of one batch of views."""
+    set_lr: Callable[[float], None]
+    """Set the learning rates for a progress between 0 and 1."""
+    after_epoch: Callable[[], dict[str, float]]
+    """Measures to add to the epoch's row."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """Further plain values to keep in the checkpoint."""
+
+
+def train(
+    training: Training, position: Position, batches: Iterable[tuple[Request, Tensor]]
+) -> None:
+    """Train from ``position`` to the end, saving after each epoch and when interrupted.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
+        LikewiseError: the loss is not finite, or a file cannot be written.
+    """
+    total = training.epochs * training.steps_per_epoch
+    done = position.epoch * training.steps_per_epoch + position.step
+    unit, size = "images", training.images_per_step
+    with (
+        _stop_requests() as stopped,
+        progress(training.run.name, total * size, unit, done * size) as advance,
+        _tensorboard(training.run) as board,
+    ):
+        started = time.perf_counter()
+        for request, views in batches:
+            training.set_lr((position.epoch * training.steps_per_epoch + position.step) / total)
+            loss = training.loss_of(request, views)
+            _require_finite(loss, "loss", request)
+            training.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = nn.utils.get_total_norm(
+                [each.grad for each in training.model.parameters() if each.grad is not None]
+            )
+            _require_finite(norm, "gradient", request)
+            training.optimizer.step()
+            position.losses.append(loss.item())
+            position.step += 1
+            advance(size)
+            if position.step == training.steps_per_epoch:
+                now = time.perf_counter()
+                position.seconds += now - started
+                _finish_epoch(training, position, board)
+                started = time.perf_counter()
+            if stopped.is_set():
+                position.seconds += time.perf_counter() - started
+                save_checkpoint(training, position)
+                raise KeyboardInterrupt
+
+
+def _finish_epoch(training: Training, position: Position, board: Any) -> None:
+    row = {
+        "epoch": position.epoch + 1,
+        "loss": math.fsum(position.losses) / len(position.losses),
+        "lr": training.optimizer.param_groups[0]["lr"],
+        "seconds": round(position.seconds, 3),
+        **training.after_epoch(),
+    }
+    position.metrics.append(row)
+    position.epoch, position.step, position.losses = position.epoch + 1, 0, []
+    save_checkpoint(training, position)
+    training.run.write_metrics(position.metrics)
+    for key, value in row.items():
+        if key not in ("epoch", "seconds"):
+            board.add_scalar(key, value, row["epoch"])
+
+
+def _require_finite(value: Tensor, what: str, request: Request) -> None:
+    if not torch.isfinite(value).all():
+        raise LikewiseError(
+            f"the {what} is not finite at epoch {request.epoch + 1}, step {request.step + 1}; the "
+            "weights of the last checkpoint are kept. Try half the --lr, or --precision float32"
+        )
+
+
+def save_checkpoint(training: Training, position: Position) -> None:
+    """Write everything that a resumed run needs.
+
+    Raises:
+        LikewiseError: the file could not be written; the old one is kept.
+    """
+    state = {
+        "format": CHECKPOINT_FORMAT,
+        "model": training.model.state_dict(),
+        "optimizer": training.optimizer.state_dict(),
+        "position": vars(position),
+        "random": torch.get_rng_state(),
+        "extra": training.extra,
+    }
+    with replacing(training.run.checkpoint_file) as temporary:
+        torch.save(state, temporary)
+
+
+def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> Position:
+    """Restore an interrupted run; a fresh position if it has no checkpoint.
+
+    Raises:
+        LikewiseError: the checkpoint cannot be read.
+    """
+    if not run.checkpoint_file.is_file():
+        return Position()
+    saved = read_checkpoint(run)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    torch.set_rng_state(saved["random"])
+    return Position(**saved["position"])
+
+
+def read_checkpoint(run: Run) -> dict[str, Any]:
+    """The raw content of a run's checkpoint.
+
+    Raises:
+        LikewiseError: the file is damaged or of another format.
+    """
+    file = run.checkpoint_file
+    try:
+        saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        if saved["format"] != CHECKPOINT_FORMAT:
+            raise LikewiseError(f"{file} has format {saved['format']}; upgrade Likewise")
+    except LikewiseError:
+        raise
+    except Exception as error:  # torch reports damage by many kinds of exception
+        raise LikewiseError(
+            f"could not read the checkpoint {file}: {reason_of(error)}; remove {run.folder} to "
+            "start that run again"
+        ) from error
+    return saved
+
+
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """Turn Ctrl-C and SIGTERM into an event, so that a step is never cut in half.
+
+    A second Ctrl-C stops at once.
+    """
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def request(number: int, frame: object) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+        say("stopping after this step; the state is saved ...")
+
+    old = {each: signal.signal(each, request) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _tensorboard(run: Run) -> Iterator[Any]:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+    writer = SummaryWriter(str(run.folder / "tensorboard"))
+    try:
+        yield writer
+    finally:
+        writer.close()

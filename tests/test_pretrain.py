@@ -1,0 +1,217 @@
+"""Pretraining: it learns, it resumes exactly, it tells what goes wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from likewise.errors import LikewiseError, UsageError
+from likewise.images.ingest import ingest
+from likewise.models.runs import load_model, runs_of
+from likewise.settings import Ingest, Pretrain
+from likewise.training import loop
+from likewise.training import pretrain as pretrain_module
+from likewise.training.losses import simsiam_loss
+from likewise.training.pretrain import pretrain
+from likewise.workspace import Workspace
+
+TINY = {
+    "batch_size": 8,
+    "epochs": 3,
+    "projector_dim": 32,
+    "predictor_dim": 8,
+    "preset": "natural",
+    "image_size": 16,
+    "precision": "float32",
+    "workers": 0,
+}
+
+
+@pytest.fixture
+def filled(workspace: Workspace, picture: Callable[..., Path], tmp_path: Path) -> Workspace:
+    for seed in range(26):
+        picture(tmp_path / "in" / f"{seed}.png", seed)
+    ingest(workspace, Ingest(images=(tmp_path / "in",), workers=1))
+    return workspace
+
+
+def tiny(**changes: object) -> Pretrain:
+    return Pretrain(**(TINY | changes))  # type: ignore[arg-type]
+
+
+def test_a_run_leaves_model_metrics_and_tensorboard(filled: Workspace) -> None:
+    done = pretrain(filled, tiny(seed=3))
+    told = done.as_json()
+    assert told["run"] == "pretrain-1"
+    assert told["epochs"] == 3
+    assert told["images_per_second"] > 0
+    assert -1 <= told["loss"] < 0
+    assert 0 < told["health"]["projection_std"] < 1.1
+    rows = [json.loads(line) for line in done.run.metrics_file.read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["loss"] < rows[0]["loss"]
+    assert list((done.run.folder / "tensorboard").glob("events*"))
+    assert not done.run.checkpoint_file.exists()
+    assert load_model(done.run.model_file).architecture.image_size == 16
+    assert done.run.fingerprint == told["fingerprint"]
+    assert not list(done.run.folder.glob(".*"))
+
+
+def test_the_same_seed_gives_the_same_weights(filled: Workspace) -> None:
+    one, two = pretrain(filled, tiny(epochs=2)), pretrain(filled, tiny(epochs=2))
+    other = pretrain(filled, tiny(epochs=2, seed=1))
+    assert one.fingerprint == two.fingerprint != other.fingerprint
+    assert [row["loss"] for row in one.metrics] == [row["loss"] for row in two.metrics]
+
+
+class _Interrupts:
+    """Raises a stop request after a number of optimizer steps, as Ctrl-C does."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+        self.left = after
+        self.original = torch.optim.SGD.step
+        monkeypatch.setattr(torch.optim.SGD, "step", self.step)
+
+    def step(self, *arguments: object) -> None:
+        self.original(*arguments)
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("views", [2, 3])
+def test_an_interrupted_run_goes_on_exactly(filled: Workspace, views: int) -> None:
+    whole = pretrain(filled, tiny(views=views))
+    for stop in (2, 2, 3):  # twice within the first epoch of three steps
+        with pytest.MonkeyPatch.context() as patch:
+            _Interrupts(patch, after=stop)
+            with pytest.raises(KeyboardInterrupt):
+                pretrain(filled, tiny(views=views))
+    assert [run.finished for run in runs_of(filled)] == [True, False]
+    resumed = pretrain(filled, tiny(views=views))
+    assert resumed.run.name == "pretrain-2"
+    assert resumed.fingerprint == whole.fingerprint
+    assert [row["loss"] for row in resumed.metrics] == [row["loss"] for row in whole.metrics]
+
+
+def test_other_settings_or_images_start_another_run(
+    filled: Workspace, picture: Callable[..., Path], tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _Interrupts(patch, after=4)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(filled, tiny())
+    assert pretrain(filled, tiny(lr=0.1)).run.name == "pretrain-2"
+    picture(tmp_path / "in" / "new.png", 99)
+    ingest(filled, Ingest(workers=1))
+    assert pretrain(filled, tiny(epochs=1)).run.name == "pretrain-3"
+
+
+def test_a_killed_process_goes_on(filled: Workspace) -> None:
+    arguments = [
+        *("--workspace", str(filled.path), "--batch-size", "8", "--epochs", "400"),
+        *("--projector-dim", "32", "--predictor-dim", "8", "--image-size", "16"),
+        *("--preset", "natural", "--precision", "float32", "--workers", "2"),
+    ]
+    command = [sys.executable, "-m", "likewise.cli", "pretrain", *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    run = filled.runs / "pretrain-1"
+    for _ in _until(60):
+        if (run / "metrics.jsonl").exists() and len((run / "metrics.jsonl").read_text()) > 500:
+            break
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert out == ""
+    assert "run the same command again to go on" in err
+    assert "Traceback" not in err
+    saved = torch.load(run / "checkpoint.pt", weights_only=True)["position"]
+    assert saved["epoch"] >= 1
+
+
+def _until(seconds: float) -> Iterator[None]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        yield
+        time.sleep(0.05)
+    raise AssertionError(f"nothing happened in {seconds} s")
+
+
+def test_collapse_is_named_with_advice(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def without_stop_gradient(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        return -torch.nn.functional.cosine_similarity(p, z.flip(0), dim=-1).mean()
+
+    monkeypatch.setattr(pretrain_module, "simsiam_loss", without_stop_gradient)
+    done = pretrain(filled, tiny(epochs=30, lr=3.0))
+    assert done.warning is not None
+    assert "collapsed" in done.as_text()
+    assert "warning" in capsys.readouterr().err
+    monkeypatch.setattr(pretrain_module, "simsiam_loss", simsiam_loss)
+    assert pretrain(filled, tiny(epochs=30, seed=5)).warning is None
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_weights_change(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+
+    def broken(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        steps.append(1)
+        return simsiam_loss(p, z) * (float("nan") if len(steps) == 5 else 1)
+
+    monkeypatch.setattr(pretrain_module, "simsiam_loss", broken)
+    with pytest.raises(LikewiseError, match="not finite at epoch 2, step 2"):
+        pretrain(filled, tiny())
+    run = runs_of(filled)[-1]
+    state = loop.read_checkpoint(run)
+    assert state["position"]["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+def test_a_run_that_fails_at_once_leaves_nothing(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        pretrain_module, "simsiam_loss", lambda p, z: simsiam_loss(p, z) * float("inf")
+    )
+    with pytest.raises(LikewiseError, match="epoch 1, step 1"):
+        pretrain(filled, tiny())
+    assert runs_of(filled) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"views": 1}, "--views"),
+        ({"epochs": 0}, "--epochs"),
+        ({"lr": 0.0}, "--lr"),
+        ({"image_size": 4}, "--image-size"),
+        ({"backbone": "resnet81"}, "did you mean"),
+        ({"device": "cuda:7"}, "--device"),
+        ({"init": "nowhere.pt"}, "--init"),
+    ],
+)
+def test_wrong_settings_are_told(filled: Workspace, changes: dict[str, object], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        pretrain(filled, tiny(**changes))
+    assert runs_of(filled) == []
+
+
+def test_a_damaged_checkpoint_is_told(filled: Workspace) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _Interrupts(patch, after=4)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(filled, tiny())
+    file = runs_of(filled)[-1].checkpoint_file
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(LikewiseError, match="could not read the checkpoint"):
+        pretrain(filled, tiny())

@@ -1,0 +1,229 @@
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from likewise.answers.coverage import coverage_order
+from likewise.answers.links import Links
+from likewise.answers.placing import CoverPlace
+from likewise.answers.proposals import EASY_SHARE, Pool, Proposer, proposer_for
+from likewise.answers.standing import Pair, Verdict
+from likewise.neighbours.vectors import Embeddings
+from likewise.settings import Strategy
+
+STRATEGIES: list[Strategy] = ["random", "neighbours", "cover-place"]
+
+
+def unit_clusters(count: int, clusters: int, noise: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
+    """Unit vectors around random centres, with the cluster of each; a third is in the first."""
+    rng = np.random.default_rng(7)
+    chances = np.r_[1 / 3, np.full(clusters - 1, 2 / 3 / (clusters - 1))] if clusters > 1 else [1]
+    labels = np.r_[np.arange(clusters), rng.choice(clusters, count - clusters, p=chances)]
+    vectors = rng.normal(size=(clusters, 16))[labels] / 4 + noise * rng.normal(size=(count, 16))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return vectors, labels
+
+
+def embeddings_of(folder: Path, vectors: np.ndarray, neighbours: int = 10) -> Embeddings:
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -2)
+    rows = np.argsort(-similarity, axis=1)[:, : min(neighbours, len(vectors) - 1)]
+    near = np.take_along_axis(similarity, rows, axis=1)
+    np.savez(folder / "neighbours.npz", rows=rows.astype(np.int64), similarities=near)
+    ids = np.array([f"{row * 7919 % 100003:06}" for row in range(len(vectors))])
+    return Embeddings(folder=folder, fingerprint="f", model="m", ids=ids, vectors=vectors)
+
+
+def label(
+    proposer: Proposer, verdict: Callable[[str, str], Verdict], budget: int
+) -> tuple[Links, set[Pair], int]:
+    """Answer up to ``budget`` proposals and check that none asks what is known."""
+    links, taken = Links(), set[Pair]()
+    for asked in range(budget):
+        proposal = proposer.next(links, taken)
+        if proposal is None:
+            return links, taken, asked
+        pair = (proposal.a, proposal.b)
+        assert proposal.a < proposal.b
+        assert pair not in taken
+        assert links.relation(*pair) is None
+        taken.add(pair)
+        links.add(*pair, verdict(*pair))
+    return links, taken, budget
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@given(classes=st.lists(st.integers(0, 3), max_size=9), unsure=st.integers(0, 4))
+@settings(max_examples=25, deadline=None)
+def test_small_sets_are_asked_until_everything_is_known(
+    tmp_path_factory: pytest.TempPathFactory, strategy: Strategy, classes: list[int], unsure: int
+) -> None:
+    vectors = np.random.default_rng(0).normal(size=(len(classes), 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    embeddings = embeddings_of(tmp_path_factory.mktemp("e"), vectors)
+    kind = dict(zip(map(str, embeddings.ids), classes, strict=True))
+    doubts = set(list(itertools.combinations(sorted(kind), 2))[:unsure])
+
+    def verdict(a: str, b: str) -> Verdict:
+        if (a, b) in doubts:
+            return "unsure"
+        return "similar" if kind[a] == kind[b] else "dissimilar"
+
+    links, taken, asked = label(proposer_for(strategy, embeddings), verdict, 1000)
+    assert asked <= len(classes) * (len(classes) - 1) // 2
+    for a, b in itertools.combinations(sorted(kind), 2):
+        relation = links.relation(a, b)
+        assert relation is None or relation == ("must" if kind[a] == kind[b] else "cannot")
+        assert relation is not None or (a, b) in taken
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_held_out_images_and_pairs_on_other_screens_are_not_asked(
+    tmp_path: Path, strategy: Strategy
+) -> None:
+    vectors, _ = unit_clusters(60, 4)
+    embeddings = embeddings_of(tmp_path, vectors)
+    hidden = set(map(str, embeddings.ids[::2]))
+    proposer = proposer_for(strategy, embeddings, hidden, seed=3)
+    taken: set[Pair] = set()
+    while proposal := proposer.next(Links(), taken):
+        assert not {proposal.a, proposal.b} & hidden
+        assert (proposal.a, proposal.b) not in taken
+        taken.add((proposal.a, proposal.b))
+        assert proposal.score == pytest.approx(
+            vectors[embeddings.positions[proposal.a]] @ vectors[embeddings.positions[proposal.b]]
+        )
+        assert proposal.reason
+    assert len(taken) == 30 * 29 / 2
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_proposal_depends_on_links_and_seed_alone(tmp_path: Path, strategy: Strategy) -> None:
+    vectors, labels = unit_clusters(80, 4)
+    embeddings = embeddings_of(tmp_path, vectors)
+    kind = dict(zip(map(str, embeddings.ids), labels, strict=True))
+    veteran = proposer_for(strategy, embeddings, seed=1)
+    links, taken, _ = label(
+        veteran, lambda a, b: "similar" if kind[a] == kind[b] else "dissimilar", 40
+    )
+    newcomer = proposer_for(strategy, embeddings, seed=1)
+    assert newcomer.next(links, taken) == veteran.next(links, taken)
+    first = proposer_for(strategy, embeddings, seed=2).next(Links(), set())
+    assert strategy == "cover-place" or first != newcomer.next(Links(), set())
+
+
+def test_neighbour_questions_are_seldom_easy(tmp_path: Path) -> None:
+    vectors, _ = unit_clusters(400, 8)
+    embeddings = embeddings_of(tmp_path, vectors)
+    proposer = proposer_for("neighbours", embeddings)
+    rows, similarities = embeddings.neighbours()
+    nearest = {frozenset((str(embeddings.ids[row]), str(embeddings.ids[near])))
+               for row, near in enumerate(rows[:, 0])}  # fmt: skip
+    taken: set[Pair] = set()
+    easy, far = 0, 0
+    for _ in range(300):
+        proposal = proposer.next(Links(), taken)
+        assert proposal is not None
+        taken.add((proposal.a, proposal.b))
+        close = proposal.score > float(np.median(similarities[:, 0]))
+        easy += close or frozenset((proposal.a, proposal.b)) in nearest
+        far += proposal.score < float(similarities[:, -1].min())
+    assert 0.1 < easy / 300 < EASY_SHARE + 0.08
+    assert far > 30
+
+
+def test_cover_and_place_finds_all_groups_in_few_questions(tmp_path: Path) -> None:
+    """Twelve clusters of unequal size: far more images placed than by random pairs."""
+    vectors, labels = unit_clusters(1500, 12, noise=0.1)
+    embeddings = embeddings_of(tmp_path, vectors)
+    kind = dict(zip(map(str, embeddings.ids), map(int, labels), strict=True))
+
+    def verdict(a: str, b: str) -> Verdict:
+        return "similar" if kind[a] == kind[b] else "dissimilar"
+
+    placed = {}
+    for strategy in ("cover-place", "random"):
+        links, _, _ = label(proposer_for(strategy, embeddings), verdict, 150)
+        groups = [group for group in links.groups() if len(group) > 1]
+        placed[strategy] = sum(map(len, groups))
+        if strategy == "cover-place":
+            assert {kind[group[0]] for group in groups} == set(range(12))
+            assert len(groups) <= 14
+    assert placed["cover-place"] >= 80
+    assert placed["cover-place"] > 3 * max(map(len, links.groups()))
+    assert placed["cover-place"] > 2 * sum(len(group) for group in groups[:12])
+
+
+def test_images_on_other_screens_are_left_alone(tmp_path: Path) -> None:
+    vectors, _ = unit_clusters(200, 5)
+    proposer = proposer_for("cover-place", embeddings_of(tmp_path, vectors))
+    busy: set[str] = set()
+    taken: set[Pair] = set()
+    asked = []
+    for _ in range(5):
+        proposal = proposer.next(Links(), taken, busy)
+        assert proposal is not None
+        asked.append(proposal)
+        taken.add((proposal.a, proposal.b))
+        busy |= {proposal.a, proposal.b}
+    assert len(busy) == 10
+
+
+def test_coverage_takes_one_image_of_each_cluster_first_the_typical_one() -> None:
+    vectors, labels = unit_clusters(300, 5, noise=0.05)
+    order = list(coverage_order(vectors))
+    assert sorted(order) == list(range(300))
+    assert set(labels[order[:5]]) == set(range(5))
+    assert labels[order[0]] == 0, "the largest cluster is the most typical"
+
+
+def test_coverage_is_the_greedy_optimum() -> None:
+    """Against greedy facility location by exhaustive search with the same kernel width."""
+    vectors, _ = unit_clusters(40, 3, noise=0.3)
+    distances = 1 - vectors @ vectors.T
+    kernel = np.exp(-distances / np.median(np.sort(distances, axis=1)[:, 1]))
+    chosen: list[int] = []
+    for _ in range(10):
+        covered = kernel[chosen].max(axis=0) if chosen else np.zeros(40)
+        gains = np.maximum(kernel, covered).sum(axis=1)
+        chosen.append(int(np.argmax(gains)))
+    assert [row for row, _ in zip(coverage_order(vectors), range(10), strict=False)] == chosen
+
+
+def test_an_image_unlike_five_groups_waits_and_may_be_joined() -> None:
+    """Nine classes, two images each: the last image of every class finds its twin."""
+    rng = np.random.default_rng(0)
+    centres = np.linalg.qr(rng.normal(size=(16, 16)))[0][:9]
+    vectors = np.repeat(centres, 2, axis=0).astype(np.float32)
+    vectors += 0.02 * rng.normal(size=vectors.shape).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = [f"{row:02}" for row in range(18)]
+    pool = Pool(ids, vectors, np.arange(18), {each: row for row, each in enumerate(ids)})
+    links, _, asked = label(
+        CoverPlace(pool, 0), lambda a, b: "similar" if int(a) // 2 == int(b) // 2 else "dissimilar",
+        45,
+    )  # fmt: skip
+    assert asked == 45
+    assert links.groups_of_several == 9
+
+
+def test_a_proposal_is_quick_among_many_images() -> None:
+    vectors, labels = unit_clusters(5000, 20)
+    ids = [f"{row:05}" for row in range(5000)]
+    pool = Pool(ids, vectors, np.arange(5000), {each: row for row, each in enumerate(ids)})
+    proposer = CoverPlace(pool, 0)
+    links, taken, seconds = Links(), set[Pair](), []
+    for _ in range(300):
+        start = time.perf_counter()
+        proposal = proposer.next(links, taken)
+        seconds.append(time.perf_counter() - start)
+        assert proposal is not None
+        same = labels[int(proposal.a)] == labels[int(proposal.b)]
+        links.add(proposal.a, proposal.b, "similar" if same else "dissimilar")
+        taken.add((proposal.a, proposal.b))
+    assert np.median(seconds) < 0.01
