@@ -230,6 +230,33 @@ def test_ycck_jpeg() -> None:
     assert np.abs(decoded - other[..., ::-1]).max() <= 4
 
 
+def cmyk_profile() -> bytes:
+    """An ICC profile (version 2, lut8) of an odd press, whose cyan is red: Lab 53.3, 80, 67."""
+    ramp = bytes(range(256))
+    white, red, black = bytes((255, 128, 128)), bytes((136, 208, 195)), bytes((0, 128, 128))
+    table = b"mft1" + bytes(4) + bytes((4, 3, 2, 0))
+    table += struct.pack(">9i", *(65536 * each for each in (1, 0, 0, 0, 1, 0, 0, 0, 1)))
+    table += ramp * 4 + (white + black) * 4 + (red + black) * 4 + ramp * 3  # K runs fastest
+    d50 = struct.pack(">3i", 63190, 65536, 54061)
+    tags = {b"A2B0": table, b"wtpt": b"XYZ " + bytes(4) + d50}
+    head, body = struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        head += name + struct.pack(">2I", 128 + 4 + 12 * len(tags) + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    header = struct.pack(">I4sI", 128 + len(head) + len(body), bytes(4), 0x02400000)
+    header += b"prtrCMYKLab " + bytes(12) + b"acsp" + bytes(28) + d50
+    return header + bytes(128 - len(header)) + head + body
+
+
+def test_cmyk_goes_through_its_profile() -> None:
+    for kind in ("TIFF", "JPEG"):
+        image = Image.new("CMYK", (16, 16), (255, 0, 0, 0))
+        data = saved(image, kind, icc_profile=cmyk_profile())
+        channels = decode(data, short_side=SIDE)[0, 0].tolist()
+        assert channels[0] > 230, kind
+        assert max(channels[1:]) < 50, kind
+
+
 def test_damaged_cmyk_profile_falls_back() -> None:
     data = saved(Image.new("CMYK", (4, 4), (255, 0, 0, 0)), "TIFF", icc_profile=b"rubbish" * 30)
     assert decode(data, short_side=SIDE)[0, 0].tolist() == [0, 255, 255]
@@ -284,6 +311,13 @@ def test_shrinking_does_not_alias() -> None:
     for kind in ("PNG", "JPEG"):
         decoded = decode(saved(Image.fromarray(checks.astype(np.uint8)), kind), short_side=64)
         assert np.abs(decoded.astype(int) - 128).max() <= 6, kind
+
+
+def test_shrinking_while_decoding_a_jpeg_costs_no_sharpness() -> None:
+    full = Image.fromarray(noise(40, 60, 3)).resize((960, 640), Image.Resampling.BICUBIC)
+    decoded = decode(saved(full, "JPEG", quality=95), short_side=64).astype(int)
+    expected = np.asarray(full.resize((96, 64), Image.Resampling.BICUBIC))
+    assert np.abs(decoded - expected).mean() < 3
 
 
 def test_first_frame_of_an_animation() -> None:

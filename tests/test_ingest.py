@@ -412,7 +412,37 @@ def test_interrupted_change_of_store_size_goes_on(
     assert not (workspace.path / "images.next.parquet").exists()
 
 
+def test_abandoned_change_of_store_size_leaves_no_trace(
+    workspace: Workspace, tmp_path: Path, picture: Picture
+) -> None:
+    for seed in range(3):
+        picture(tmp_path / "in" / f"{seed}.png", seed=seed, size=(50, 50))
+    run(workspace, tmp_path / "in", store_size=40)
+    before = {file.name for file in workspace.path.iterdir()}
+    with pytest.raises(KeyboardInterrupt):
+        run(workspace, store_size=20, reader=Here(stop_after=1))
+    reader = Here()
+    run(workspace, store_size=40, reader=reader)
+    assert reader.read == []
+    assert {file.name for file in workspace.path.iterdir()} == before
+
+
 # --- interruptions, crashes, full disks
+
+
+def test_pixels_reach_the_disk_before_the_manifest_names_them(
+    workspace: Workspace, tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(tmp_path / "in" / "a.png")
+    flushed: list[tuple[str, bool]] = []
+
+    def fsync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        flushed.append((name, workspace.manifest_file.exists()))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    run(workspace, tmp_path / "in")
+    assert ("images.1.pixels", False) in flushed
 
 
 def test_ctrl_c_keeps_what_is_done(workspace: Workspace, tmp_path: Path, picture: Picture) -> None:
@@ -591,6 +621,17 @@ def test_sources_without_images_leave_no_workspace(workspace: Workspace, tmp_pat
     assert not workspace.path.exists()
 
 
+def test_failing_ingest_leaves_an_empty_workspace_that_was_there(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.create()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"")
+    with pytest.raises(LikewiseError, match="none of the 1 files"):
+        run(workspace, tmp_path / "in")
+    assert workspace.exists()
+
+
 def test_all_bad_folder_is_recorded_in_a_workspace_that_holds_others(
     workspace: Workspace, tmp_path: Path, picture: Picture
 ) -> None:
@@ -653,6 +694,21 @@ def test_decoder_that_dies_or_hangs_costs_one_file(
             assert outcome.image is not None
             expected = decode(Path(outcome.path).read_bytes(), short_side=16)
             np.testing.assert_array_equal(outcome.image.pixels, expected)
+
+
+def test_children_that_cannot_start_are_not_started_for_ever(
+    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stillborn_decoder.py").write_text(
+        f"import os\nif os.getpid() != {os.getpid()}: os._exit(3)\ndef decode(): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import stillborn_decoder  # type: ignore[import-not-found]
+
+    path = picture(tmp_path / "a.png")
+    reading = Reading(16, decode=stillborn_decoder.decode)
+    with pytest.raises(LikewiseError, match="keep dying"):
+        list(in_children([File(str(path), 1, 1, "root")], reading, 1))
 
 
 SCRIPT = """

@@ -20,6 +20,7 @@ _NOTICES = {
     "stale": "That pair was answered already or given to somebody else, so nothing was stored.",
     "too soon": "That was quick: nothing was stored. Have a look at this pair.",
 }
+_SLOTS = 8
 _KEYS: dict[Verdict, tuple[str, str]] = {
     "similar": ("Similar", "S"),
     "dissimilar": ("Dissimilar", "D"),
@@ -71,12 +72,13 @@ def _pair(ready: Ready, question: Question, notice: str) -> None:
     pictures = ready.pictures
     st.html(look.stage(pictures.picture(question.a), pictures.picture(question.b)))
     st.html(look.ask(question.reason, notice))
+    slot = _slot(question.token)
     columns = st.columns([3, 3, 3, 2])
     for column, (verdict, (text, key)) in zip(columns, _KEYS.items(), strict=False):
         with column:
             st.button(
                 text,
-                key=f"{verdict}-{question.token}",
+                key=f"{verdict}-{slot}",
                 shortcut=key,
                 width="stretch",
                 on_click=_answer,
@@ -89,7 +91,7 @@ def _pair(ready: Ready, question: Question, notice: str) -> None:
 def _undo_button(questions: Questions, name: str, token: str | None) -> None:
     st.button(
         "Undo",
-        key=f"undo-{token}",
+        key=f"undo-{_slot(token)}",
         icon=":material/undo:",
         shortcut="Z",
         type="tertiary",
@@ -117,6 +119,19 @@ def _undo(questions: Questions, name: str, token: str | None) -> None:
     except LikewiseError as error:
         notice = f"Not undone: {error}"
     st.session_state["notice"] = notice
+
+
+def _slot(token: str | None) -> int:
+    """A number for the buttons' keys that changes with every question.
+
+    A late second click of a double click thus meets no button. The numbers come round again, as
+    Streamlit remembers every key of a session.
+    """
+    last, slot = st.session_state.get("shown", (None, 0))
+    if token != last:
+        slot = (slot + 1) % _SLOTS
+    st.session_state["shown"] = (token, slot)
+    return int(slot)
 
 
 def _name() -> str:

@@ -46,7 +46,7 @@ COMMANDS = {
     "demo": Command(settings.Demo, "likewise.demo:demo"),
     "sample": Command(settings.Sample, "likewise.images.samples:sample"),
     "ingest": Command(settings.Ingest, "likewise.images.ingest:ingest"),
-    "views": Command(settings.Views, "likewise.training.contact_sheet:views"),
+    "views": Command(settings.Views, "likewise.evaluation.view_sheet:views"),
     "pretrain": Command(settings.Pretrain, "likewise.training.pretrain:pretrain"),
     "embed": Command(settings.Embed, "likewise.neighbours.embedding:embed"),
     "label": Command(settings.Label, "likewise.serve:label"),

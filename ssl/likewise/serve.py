@@ -36,6 +36,7 @@ _STREAMLIT = {
     "browser.gatherUsageStats": "false",
     "runner.postScriptGC": "false",  # a full collection per answer stalls every annotator
     "runner.magicEnabled": "false",
+    "logger.level": "warning",
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "theme.light.primaryColor": "#0f766e",

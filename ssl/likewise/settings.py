@@ -115,10 +115,11 @@ class Pretrain(Common):
     """L2 penalty of SGD."""
     momentum: float = 0.9
     """Momentum of SGD."""
-    projector_dim: int = 2048
-    """Width of the projector and of its output."""
-    predictor_dim: int = 512
-    """Width of the predictor's bottleneck."""
+    projector_dim: int = 0
+    """Width of the projector and of its output. 0: 2048, or twice the embedding's dimensions
+    for backbones with fewer than 512."""
+    predictor_dim: int = 0
+    """Width of the predictor's bottleneck. 0: a quarter of the projector's."""
     workers: int = -1
     """Processes that make views. -1: chosen from the cores."""
     precision: Precision = "auto"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from likewise.answers.store import open_answers
-from likewise.images.manifest import load_manifest
+from likewise.images.manifest import read_table
 from likewise.images.store import open_images
 from likewise.models.runs import Run, runs_of
 from likewise.neighbours.vectors import embedded, load_embeddings
@@ -50,7 +50,8 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
     """
     workspace.require()
     images = open_images(workspace)
-    failed = int((load_manifest(workspace).table["status"] == "failed").sum())
+    table, _ = read_table(workspace.manifest_file, ["status"])
+    failed = table.column("status").to_pylist().count("failed")
     runs = runs_of(workspace)
     vectors = {meta["fingerprint"] for meta in embedded(workspace)}
     models = [_describe(run, vectors) for run in runs]

@@ -102,6 +102,8 @@ class CoverPlace:
 
 
 def _reason(groups: int, members: int, asked: int) -> str:
-    start = "Likeliest group" if asked == 0 else "Next likeliest group"
-    images = f"{members} images" if members > 1 else "one image"
-    return f"{start} of {groups} (so far {images} in it)" if groups > 1 else "A first comparison"
+    if groups == 1:
+        return "The only group that is left to compare with" if asked else "A first comparison"
+    which = "Next likeliest" if asked else "Likeliest"
+    images = f"{members} images so far" if members > 1 else "one image so far"
+    return f"{which} of {groups} groups, with {images}"

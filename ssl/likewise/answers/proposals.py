@@ -119,8 +119,8 @@ class NeighbourPairs:
     ) -> None:
         self.pool, self.seed = pool, seed
         self.neighbours = rows
-        nearest = similarities[pool.rows, 0]
-        self.close = float(np.median(nearest)) if len(nearest) else 1.0
+        nearest = similarities[pool.rows, :1]
+        self.close = float(np.median(nearest)) if nearest.size else 1.0
 
     def next(
         self, links: Links, taken: Collection[Pair], busy: Collection[str] = ()

@@ -73,7 +73,7 @@ def read_records(file: Path) -> list[Record]:
 
             records = pyarrow.parquet.read_table(file).to_pylist()
         elif kind == ".jsonl":
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
             records = [json.loads(line) for line in lines if line.strip()]
         else:
             records = _read_csv(file.read_text(encoding="utf-8-sig"))

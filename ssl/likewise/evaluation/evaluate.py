@@ -1,6 +1,5 @@
 """Every model of a workspace on a known truth, side by side."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,8 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from likewise.errors import LikewiseError, UsageError
-from likewise.evaluation.scores import LOWER_IS_BETTER, METRICS, Metric, Scores, scores
+from likewise.evaluation.scores import scores
+from likewise.evaluation.table import ModelScores, table_lines
 from likewise.evaluation.truth import read_truth
 from likewise.images.store import Images, open_images
 from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings
@@ -32,33 +32,12 @@ class Chosen:
     """The images that all models are measured on."""
 
     queries: Rows
-    gallery: Rows | None
+    gallery: Int64[np.ndarray, " g"] | None
     """Images that kNN votes among; None: the queries, each without itself."""
     labels: Labels
     """Of all images of the workspace; "" where unknown."""
     missing: Mapping[str, int]
     """By model: how many images it has no embedding of, which are left out for every model."""
-
-
-@dataclass(frozen=True)
-class ModelScores:
-    """One line of the table."""
-
-    name: str
-    fingerprint: str
-    scores: Scores
-
-    def as_json(self) -> dict[str, Any]:
-        """The contract's fields; a figure that cannot be had is null."""
-        intervals = self.scores.intervals
-        return {
-            "name": self.name,
-            "fingerprint": self.fingerprint,
-            **{metric: _number(self.scores.values[metric]) for metric in METRICS},
-            "threshold": _number(self.scores.threshold),
-            "intervals": {metric: [_number(e) for e in intervals[metric]] for metric in METRICS},
-            "images": self.scores.images,
-        }
 
 
 @dataclass(frozen=True)
@@ -81,8 +60,8 @@ class Evaluation:
 
     def as_text(self) -> str:
         """A table with the best of each column marked, and what the columns are."""
-        lines = [*_table(self.models), "", self.explanation(), *self.notes()]
-        return "\n".join(lines)
+        explanation = f"{self.explanation()} [low high]: 95 % interval. *: best."
+        return "\n".join([*table_lines(self.models), "", explanation, *self.notes()])
 
     def explanation(self) -> str:
         """What was measured, and what the columns mean."""
@@ -98,7 +77,7 @@ class Evaluation:
             f"{where}. recall@k: one of the k nearest is right. map@r: how pure the "
             "neighbourhood of class size is. auc: a same pair is closer than a different one. "
             "eer (lower is better): error rate where both kinds of error are equal. knn: vote of "
-            "the 20 nearest. [low high]: 95 % interval. *: best."
+            "the 20 nearest."
         )
 
     def notes(self) -> list[str]:
@@ -232,54 +211,13 @@ def _measure(
     return ModelScores(name, fingerprint, measured)
 
 
-def _both(chosen: Chosen) -> Rows:
+def _both(chosen: Chosen) -> Int64[np.ndarray, " m"]:
     if chosen.gallery is None:
         return chosen.queries
     return np.concatenate((chosen.queries, chosen.gallery))
 
 
-def _sample(rows: Rows, random: np.random.Generator) -> Rows:
+def _sample(rows: Rows, random: np.random.Generator) -> Int64[np.ndarray, " m"]:
     if len(rows) <= LIMIT:
         return rows
     return np.sort(random.choice(rows, LIMIT, replace=False))
-
-
-def _table(models: Sequence[ModelScores]) -> list[str]:
-    best = {metric: best_of(metric, models) for metric in METRICS}
-    cells = [["model", *METRICS]]
-    for model in models:
-        values, intervals = model.scores.values, model.scores.intervals
-        figures = [
-            f"{_figure(values[metric])}{'*' if values[metric] == best[metric] else ' '}"
-            f"{_bracket(intervals[metric])}"
-            for metric in METRICS
-        ]
-        cells.append([model.name, *figures])
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
-    return [lines[0], "-" * (sum(widths) + 2 * len(METRICS)), *lines[1:]]
-
-
-def best_of(metric: Metric, models: Sequence[ModelScores]) -> float:
-    """The best figure of a column; NaN if there is none."""
-    figures = [model.scores.values[metric] for model in models]
-    figures = [each for each in figures if not math.isnan(each)]
-    if not figures:
-        return math.nan
-    return min(figures) if metric in LOWER_IS_BETTER else max(figures)
-
-
-def _figure(value: float) -> str:
-    return "  n/a" if math.isnan(value) else f"{value:.3f}"
-
-
-def _bracket(interval: tuple[float, float]) -> str:
-    low, high = interval
-    return "" if math.isnan(low) else f"[{low:.3f} {high:.3f}]"
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 6)

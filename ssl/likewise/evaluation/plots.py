@@ -47,11 +47,11 @@ class _Panel:
 
 _PANELS = (
     _Panel("loss", "loss", "falls, then levels off; at once -1: collapsed"),
-    _Panel("projection_std", "spread of the projections", "near 1; towards 0: collapsed", 0, 1.1),
-    _Panel("embedding_std", "spread of the embedding", "steady, well above 0", 0, 1.1),
-    _Panel("effective_rank", "effective rank (dimensions in use)", "well above 1, steady", 0),
-    _Panel("neighbour_stability", "neighbours kept since last epoch", "rises towards 1", 0, 1),
-    _Panel("lr", "learning rate", "falls to 0 along a cosine", 0),
+    _Panel("projection_std", "spread of the projections", "near 1; towards 0: collapsed", 0.0, 1.1),
+    _Panel("embedding_std", "spread of the embedding", "steady, well above 0", 0.0, 1.1),
+    _Panel("effective_rank", "dimensions in use (effective rank)", "well above 1, steady", 0.0),
+    _Panel("neighbour_stability", "neighbours kept per epoch", "rises towards 1", 0.0, 1.0),
+    _Panel("lr", "learning rate", "falls to 0 along a cosine", 0.0),
 )
 
 
@@ -63,7 +63,7 @@ def curves(metrics: Sequence[Mapping[str, Any]]) -> bytes:
     """
     panels = [each for each in _PANELS if any(each.key in line for line in metrics)]
     rows = max(1, -(-len(panels) // 3))
-    figure = _figure(11, 2.9 * rows)
+    figure = _figure(9.5, 2.6 * rows)
     for place, panel in enumerate(panels):
         axes = figure.add_subplot(rows, 3, place + 1)
         points = [
@@ -86,7 +86,7 @@ def curves(metrics: Sequence[Mapping[str, Any]]) -> bytes:
 
 def roc(models: Sequence[Scored]) -> bytes:
     """ROC curves with the equal error rate marked, and below how each model scores pairs."""
-    figure = _figure(11, 5.2)
+    figure = _figure(9.5, 4.8)
     halves = figure.add_gridspec(1, 2, width_ratios=(1.1, 1))
     curve_side, score_side = (figure.add_subfigure(each) for each in (halves[0], halves[1]))
     axes = curve_side.add_subplot()
@@ -103,10 +103,10 @@ def roc(models: Sequence[Scored]) -> bytes:
         axes.plot(*points, color=colour, label=label, linewidth=2)
         axes.plot(rate, 1 - rate, "o", color=colour, markersize=7, markeredgecolor="white")
         _histogram(histograms[place], model, threshold, first=place == 0)
-    histograms[-1].set_xlabel("cosine similarity of a pair (dashed: the threshold at the dot)")
+    histograms[-1].set_xlabel("cosine similarity of a pair (dashed: threshold at the dot)")
     axes.set_xlabel("different pairs taken for same")
     axes.set_ylabel("same pairs recognised")
-    axes.set_title("ROC (dots: equal error rate)", loc="left", fontsize=11, color=INK)
+    axes.set_title("ROC curves (dots: equal error rate)", loc="left", fontsize=11, color=INK)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="lower right", fontsize=9.5, frameon=True, edgecolor="white", framealpha=1)
     _percent(axes, "xy")
@@ -126,8 +126,8 @@ def comparison(
         values: By the metric's title, one figure per model; NaN where it is undefined.
         intervals: By the metric's title, low and high per model.
     """
-    figure = _figure(11, 0.75 + 0.34 * len(models) * max(1, -(-len(values) // 3)) + 0.55)
     rows = max(1, -(-len(values) // 3))
+    figure = _figure(9.5, rows * (0.8 + 0.36 * len(models)))
     for place, (title, figures) in enumerate(values.items()):
         axes = figure.add_subplot(rows, min(3, len(values)), place + 1)
         heights = np.arange(len(models))[::-1]
@@ -182,7 +182,7 @@ def _histogram(axes: Axes, model: Scored, threshold: float, first: bool) -> None
     axes.set_title(f"{model.name}: similarities", loc="left", fontsize=11, color=INK)
     axes.set_yticks([])
     if first:
-        axes.legend(loc="upper right", fontsize=9.5, frameon=False)
+        axes.legend(loc="best", fontsize=9.5, frameon=False)
     _plain(axes)
     axes.grid(visible=False)
 
@@ -202,7 +202,7 @@ def _figure(width: float, height: float) -> Figure:
 def _plain(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
-    axes.tick_params(colors=QUIET, labelsize=9, length=0)
+    axes.tick_params(colors=QUIET, labelsize=9.5, length=0)
     axes.xaxis.label.set(color=QUIET, fontsize=10)
     axes.yaxis.label.set(color=QUIET, fontsize=10)
     axes.grid(color=GRID, linewidth=0.6)
@@ -210,7 +210,7 @@ def _plain(axes: Axes) -> None:
 
 
 def _percent(axes: Axes, which: str) -> None:
-    ticks: npt.NDArray[np.floating] = np.linspace(0, 1, 6)
+    ticks: npt.NDArray[np.floating] = np.linspace(0, 1, 5)
     if "x" in which:
         axes.set_xticks(ticks, [f"{each:.0%}" for each in ticks])
     if "y" in which:

@@ -1,4 +1,4 @@
-"""A report as one HTML file: pictures inside, nothing fetched, light or dark as the reader has it."""
+"""A report as one HTML file: pictures inside, nothing fetched, light or dark as is preferred."""
 
 import base64
 import html
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from likewise.evaluation.evaluate import ModelScores, best_of
 from likewise.evaluation.scores import METRICS, Metric
+from likewise.evaluation.table import ModelScores, best_of
 from likewise.files import write_text
 
 TITLES: dict[Metric, str] = {
@@ -33,7 +33,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of plain text; the cells named in ``best`` (row, column) are set in bold."""
+    """Rows of plain text, a cell's second line small; cells in ``best`` (row, column) are bold."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -84,7 +84,7 @@ def scores_table(models: Sequence[ModelScores]) -> Table:
         for column, metric in enumerate(METRICS, start=1):
             value = model.scores.values[metric]
             low, high = model.scores.intervals[metric]
-            spread = "" if math.isnan(low) else f" ({low:.3f} to {high:.3f})"
+            spread = "" if math.isnan(low) else f"\n{low:.3f} to {high:.3f}"
             cells.append("n/a" if math.isnan(value) else f"{value:.3f}{spread}")
             if value == best_of(metric, models):
                 best.add((row, column))
@@ -117,7 +117,9 @@ def _table(table: Table) -> str:
     for row, cells in enumerate(table.rows):
         line = ""
         for column, cell in enumerate(cells):
-            text = f"<strong>{_text(cell)}</strong>" if (row, column) in table.best else _text(cell)
+            text, _, small = map(_text, cell.partition("\n"))
+            text = f"<strong>{text}</strong>" if (row, column) in table.best else text
+            text += f"<br><small>{small}</small>" if small else ""
             line += f'<th scope="row">{text}</th>' if column == 0 else f"<td>{text}</td>"
         lines.append(f"<tr>{line}</tr>")
     return (
@@ -162,5 +164,6 @@ th, td { text-align: left; padding: 8px 12px 8px 0; border-bottom: 1px solid var
 thead th { color: var(--quiet); font-weight: 600; }
 tbody th { font-weight: 600; white-space: nowrap; }
 strong { color: var(--mark); }
+small { color: var(--quiet); white-space: nowrap; }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """

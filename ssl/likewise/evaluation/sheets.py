@@ -27,7 +27,8 @@ WRONG: Colour = (214, 64, 69)
 
 _GAP = 8
 _FRAME = 5
-_TEXT = 22
+_TEXT, _LARGE = 22, 34
+"""Font sizes, on sheets about 1,500 and 2,000 pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,8 @@ def embedding_map(
     thumbnail = int(min(64, max(18, 0.62 * side / math.sqrt(max(1, len(images))))))
     names = sorted(set(labels)) if labels is not None else []
     colours = {name: _PALETTE[place % len(_PALETTE)] for place, name in enumerate(names)}
-    legend = _TEXT + 3 * _GAP if 0 < len(names) <= len(_PALETTE) else 0
-    top = _TEXT + 2 * _GAP
+    legend = _LARGE + 3 * _GAP if 0 < len(names) <= len(_PALETTE) else 0
+    top = _LARGE + 2 * _GAP
     sheet = _sheet(len(maps) * (side + gap) - gap, top + side + legend)
     draw = ImageDraw.Draw(sheet)
     tiles = [
@@ -122,7 +123,8 @@ def embedding_map(
     ]
     for place, each in enumerate(maps):
         x = place * (side + gap)
-        draw.text((x + side // 2, top - _GAP), _cut(each.title, side), INK, _font(), anchor="ms")
+        title = _cut(each.title, side, _LARGE)
+        draw.text((x + side // 2, top - 2 * _GAP), title, INK, _font(_LARGE), anchor="ms")
         draw.rectangle((x, top, x + side - 1, top + side - 1), outline=FAINT)
         for corner, picture in zip(_corners(each.points, side, thumbnail), tiles, strict=True):
             sheet.paste(picture, (x + int(corner[0]), top + int(corner[1])))
@@ -182,9 +184,9 @@ def _judged(picture: Rgb, side: int, right: bool | None) -> Image.Image:
 def _corners(
     points: npt.NDArray[np.floating], side: int, thumbnail: int
 ) -> npt.NDArray[np.floating]:
-    """Top left corners inside the square, the points' own proportions kept."""
+    """Top left corners that fill the square; the axes of such a map mean nothing by themselves."""
     low, high = points.min(axis=0), points.max(axis=0)
-    span = float(max((high - low).max(), 1e-9))
+    span = np.maximum(high - low, 1e-9)
     room = side - thumbnail - 4
     return np.asarray((points - (low + high) / 2) / span * room + room / 2 + 2)
 
@@ -193,9 +195,9 @@ def _draw_legend(draw: ImageDraw.ImageDraw, colours: dict[str, Colour], y: int, 
     each = room // len(colours)
     for place, (name, colour) in enumerate(colours.items()):
         x = place * each
-        draw.rectangle((x, y, x + _TEXT - 4, y + _TEXT - 4), fill=colour)
-        text = _cut(name, each - _TEXT - 2 * _GAP)
-        draw.text((x + _TEXT + 2, y + _TEXT // 2 - 2), text, INK, _font(), anchor="lm")
+        draw.rectangle((x, y, x + _LARGE, y + _LARGE), fill=colour)
+        text = _cut(name, each - _LARGE - 3 * _GAP, _LARGE)
+        draw.text((x + _LARGE + _GAP, y + _LARGE // 2), text, INK, _font(_LARGE), anchor="lm")
 
 
 def _side(columns: int, room: int) -> int:
@@ -208,22 +210,22 @@ def _sheet(width: int, height: int) -> Image.Image:
 
 
 @cache
-def _font() -> ImageFont.FreeTypeFont:
+def _font(size: int = _TEXT) -> ImageFont.FreeTypeFont:
     import matplotlib
 
     file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-    return ImageFont.truetype(str(file), _TEXT)
+    return ImageFont.truetype(str(file), size)
 
 
-def _width(text: str) -> int:
-    return math.ceil(_font().getlength(text))
+def _width(text: str, size: int = _TEXT) -> int:
+    return math.ceil(_font(size).getlength(text))
 
 
-def _cut(text: str, room: int) -> str:
+def _cut(text: str, room: int, size: int = _TEXT) -> str:
     """As much of the text as fits into ``room`` pixels."""
-    if _width(text) <= room:
+    if _width(text, size) <= room:
         return text
-    while text and _width(text + "…") > room:
+    while text and _width(text + "…", size) > room:
         text = text[:-1]
     return text + "…"
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import signal
 import sys
+import threading
 import types
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -193,16 +194,29 @@ class _Children:
         self._pool = self._start()
 
     def stop(self) -> None:
-        self._pool.stop()  # type: ignore[no-untyped-call]
-        self._pool.join()
+        _stop(self._pool)
 
     def _start(self) -> ProcessPool:
-        return ProcessPool(
+        pool = ProcessPool(
             max_workers=self._workers,
             initializer=_begin_child,
             initargs=(self._reading,),
             context=_Context(),
         )
+        try:
+            with _interrupts_deferred():  # a child that nobody knows of could not be stopped
+                started = pool.active  # asking is what starts it
+        except KeyboardInterrupt:
+            _stop(pool)
+            raise
+        if not started:
+            raise LikewiseError("could not start the processes that decode images")
+        return pool
+
+
+def _stop(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
 
 
 class _Child(SpawnProcess):
@@ -237,6 +251,22 @@ def _interrupts_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    noted: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if noted:
+        raise KeyboardInterrupt
 
 
 _reading: Reading | None = None

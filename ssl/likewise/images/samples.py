@@ -25,7 +25,7 @@ _LFW_MD5 = "1b42dfed7d15c9b2dd63d5e5840c86ad"
 
 
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """A data set of torchvision: its class, how to call it for each part, the files' suffix."""
 
     dataset: str
@@ -38,22 +38,22 @@ _SPLITS = ({"split": "train"}, {"split": "test"})
 _THREE = ({"split": "train"}, {"split": "val"}, {"split": "test"})
 
 SOURCES = {
-    "aircraft": _Source("FGVCAircraft", ({"split": "trainval"}, {"split": "test"}), ".jpg"),
-    "caltech101": _Source("Caltech101", ({},), ".jpg"),
-    "cifar10": _Source("CIFAR10", _TRAIN_TEST),
-    "cifar100": _Source("CIFAR100", _TRAIN_TEST),
-    "dtd": _Source("DTD", _THREE, ".jpg"),
-    "eurosat": _Source("EuroSAT", ({},), ".jpg"),
-    "fashion-mnist": _Source("FashionMNIST", _TRAIN_TEST),
-    "flowers102": _Source("Flowers102", _THREE, ".jpg"),
-    "food101": _Source("Food101", _SPLITS, ".jpg"),
-    "gtsrb": _Source("GTSRB", _SPLITS),
-    "kmnist": _Source("KMNIST", _TRAIN_TEST),
-    "lfw": _Source("ImageFolder", ({},), ".jpg"),
-    "mnist": _Source("MNIST", _TRAIN_TEST),
-    "omniglot": _Source("Omniglot", ({"background": True}, {"background": False})),
-    "pets": _Source("OxfordIIITPet", ({"split": "trainval"}, {"split": "test"}), ".jpg"),
-    "stl10": _Source("STL10", _SPLITS),
+    "aircraft": Source("FGVCAircraft", ({"split": "trainval"}, {"split": "test"}), ".jpg"),
+    "caltech101": Source("Caltech101", ({},), ".jpg"),
+    "cifar10": Source("CIFAR10", _TRAIN_TEST),
+    "cifar100": Source("CIFAR100", _TRAIN_TEST),
+    "dtd": Source("DTD", _THREE, ".jpg"),
+    "eurosat": Source("EuroSAT", ({},), ".jpg"),
+    "fashion-mnist": Source("FashionMNIST", _TRAIN_TEST),
+    "flowers102": Source("Flowers102", _THREE, ".jpg"),
+    "food101": Source("Food101", _SPLITS, ".jpg"),
+    "gtsrb": Source("GTSRB", _SPLITS),
+    "kmnist": Source("KMNIST", _TRAIN_TEST),
+    "lfw": Source("ImageFolder", ({},), ".jpg"),
+    "mnist": Source("MNIST", _TRAIN_TEST),
+    "omniglot": Source("Omniglot", ({"background": True}, {"background": False})),
+    "pets": Source("OxfordIIITPet", ({"split": "trainval"}, {"split": "test"}), ".jpg"),
+    "stl10": Source("STL10", _SPLITS),
 }
 """What can be downloaded, by the name that the user types."""
 
@@ -189,7 +189,7 @@ def _fetch(name: str, folder: Path) -> int:
     return count
 
 
-def _download(name: str, source: _Source, downloads: Path) -> list[Any]:
+def _download(name: str, source: Source, downloads: Path) -> list[Any]:
     try:
         from torchvision import datasets
 

@@ -76,6 +76,16 @@ class Run:
         """
         return str(read_metadata(self.model_file)["fingerprint"])
 
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """The finished model's `Architecture`, as a mapping.
+
+        Raises:
+            LikewiseError: the model cannot be read.
+        """
+        described: dict[str, Any] = json.loads(read_metadata(self.model_file)["architecture"])
+        return described
+
     def metrics(self) -> list[dict[str, Any]]:
         """What was reported so far, oldest first."""
         if not self.metrics_file.is_file():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -189,7 +189,7 @@ class _Partial:
         except OSError as error:
             raise LikewiseError(f"could not write {self.file}: {reason_of(error)}") from error
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "_Partial":
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float32, Int64, Shaped
 
 from likewise.errors import LikewiseError
@@ -34,7 +33,7 @@ class Embeddings:
     """Of the model that made them."""
     model: str
     """Name of the run that made the model."""
-    ids: npt.NDArray[np.str_]
+    ids: Shaped[np.ndarray, " N"]
     """Image ids, ``(N,)``."""
     vectors: Float32[np.ndarray, "N D"]
     """Unit vectors, memory-mapped."""

@@ -122,7 +122,9 @@ class _Pretraining:
         size = settings.image_size or default_size(images, settings)
         self.backbone = build_backbone(settings.backbone, image_size=size, init=settings.init)
         self.size = self.backbone.architecture.image_size
-        self.model = SimSiam(self.backbone, settings.projector_dim, settings.predictor_dim)
+        usual = 2048 if self.backbone.dim >= 512 else 2 * self.backbone.dim
+        width = settings.projector_dim or usual
+        self.model = SimSiam(self.backbone, width, settings.predictor_dim or width // 4)
         self.model.to(memory_format=torch.channels_last)
         self.workers, threads = divide_cores(settings.workers)
         torch.set_num_threads(threads)

@@ -1,0 +1,75 @@
+"""The job ``views``: a picture of what pretraining sees."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from likewise.errors import UsageError
+from likewise.evaluation.sheets import contact_sheet
+from likewise.files import replacing
+from likewise.images.augmentation import Recipe, Views, whole_view
+from likewise.images.store import Images, open_images
+from likewise.settings import Pretrain
+from likewise.settings import Views as ViewsSettings
+from likewise.training.pretrain import default_size, pick_recipe
+from likewise.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class ViewSheet:
+    """Where the picture lies, and what it shows."""
+
+    picture: Path
+    recipe: Recipe
+    image_size: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Picture, preset and size of the views."""
+        return {
+            "picture": str(self.picture),
+            "preset": self.recipe,
+            "image_size": self.image_size,
+        }
+
+    def as_text(self) -> str:
+        """What a person reads."""
+        return (
+            f"{self.picture}: each row an image and its views ({self.recipe}, "
+            f"{self.image_size} px)\nA good view is hard but still recognisable. next: "
+            "`likewise pretrain`"
+        )
+
+
+def views(workspace: Workspace, settings: ViewsSettings) -> ViewSheet:
+    """Draw a contact sheet of some images and their augmented views.
+
+    Raises:
+        UsageError: a setting makes no sense.
+        LikewiseError: no images yet, or the picture cannot be written.
+    """
+    if min(settings.images, settings.views) < 1:
+        raise UsageError("--images and --views must be at least 1")
+    images = open_images(workspace.require())
+    recipe = pick_recipe(images, settings.preset)
+    size = settings.image_size or default_size(images, Pretrain())
+    picture = settings.out or workspace.path / "views.png"
+    sheet = draw_views(images, recipe, size, settings.images, settings.views, settings.seed)
+    with replacing(picture) as temporary:
+        temporary.write_bytes(sheet)
+    return ViewSheet(picture, recipe, size)
+
+
+def draw_views(
+    images: Images, recipe: Recipe, size: int, rows: int, columns: int, seed: int
+) -> bytes:
+    """A PNG with ``rows`` images, each followed by ``columns`` views of it."""
+    make = Views(recipe, size)
+    make.seed(seed)
+    chosen = np.random.default_rng(seed).permutation(len(images))[:rows]
+    table = []
+    for row in chosen:
+        image = images[int(row)]
+        table.append([whole_view(image, size), *(make(image) for _ in range(columns))])
+    return contact_sheet(table, headings=["image", *(f"view {n + 1}" for n in range(columns))])
