@@ -7,13 +7,14 @@ from typing import Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
 from likewise.answers.standing import Answer, Standing, Undo, Verdict
 from likewise.answers.store import AnswerStore, NewAnswer, open_answers
 from likewise.answers.tables import metadata
 from likewise.errors import LikewiseError, UsageError
 from likewise.workspace import Workspace
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
 
 people = st.sampled_from(["ada", "bob"])
 verdicts = st.sampled_from(["similar", "dissimilar", "unsure"])

@@ -10,7 +10,7 @@ import torch
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.augmentation import whole_view
 from likewise.images.ingest import ingest
-from likewise.images.store import open_images
+from likewise.images.store import Images, open_images
 from likewise.models.backbones import build_backbone
 from likewise.models.machine import Machine
 from likewise.models.runs import Run, load_model, save_model, start_run
@@ -76,13 +76,14 @@ def test_only_new_images_are_embedded_again(
     picture(tmp_path / "in" / "new.png", 77)
     (tmp_path / "in" / "0.png").unlink()
     ingest(trained, Ingest(workers=1))
-    seen = []
+    seen: list[int] = []
     original = embedding.whole_views
-    monkeypatch.setattr(
-        embedding,
-        "whole_views",
-        lambda images, rows, size: seen.extend(rows) or original(images, rows, size),
-    )
+
+    def watched(images: Images, rows: list[int], size: int) -> np.ndarray:
+        seen.extend(rows)
+        return original(images, rows, size)
+
+    monkeypatch.setattr(embedding, "whole_views", watched)
     assert embed(trained, SETTINGS).as_json()["new"] == 1
     assert len(seen) == 1
     after = load_embeddings(trained)

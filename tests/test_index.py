@@ -22,7 +22,7 @@ from likewise.neighbours.index import (
 
 def unit_vectors(count: int, dim: int = 16, seed: int = 0) -> np.ndarray:
     vectors = np.random.default_rng(seed).normal(size=(count, dim)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 def ids_of(count: int) -> np.ndarray:

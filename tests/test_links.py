@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from likewise.answers.links import Links, components, explain, links_from, split_answers
 from likewise.answers.standing import Answer, Standing, Undo, Verdict
 from likewise.errors import UsageError

@@ -77,10 +77,10 @@ class _Interrupts:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
         self.left = after
         self.original = torch.optim.SGD.step
-        monkeypatch.setattr(torch.optim.SGD, "step", self.step)
+        monkeypatch.setattr(torch.optim.SGD, "step", lambda optimizer: self.step(optimizer))
 
-    def step(self, *arguments: object) -> None:
-        self.original(*arguments)
+    def step(self, optimizer: torch.optim.SGD) -> None:
+        self.original(optimizer)
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGINT)

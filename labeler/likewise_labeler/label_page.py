@@ -17,7 +17,7 @@ _NOTICES = {
     "stored": "",
     "undone": "",
     "nothing": "You have no answer to take back.",
-    "stale": "That pair was answered already or given to somebody else, so nothing was stored.",
+    "stale": "That pair was answered before, or went to somebody else: nothing more was stored.",
     "too soon": "That was quick: nothing was stored. Have a look at this pair.",
 }
 _SLOTS = 8

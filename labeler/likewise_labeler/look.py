@@ -27,6 +27,11 @@ header[data-testid="stHeader"], [data-testid="stDecoration"] { display: none; }
 .lw-stage figcaption { font-size: .78rem; opacity: .6; text-align: center; margin-top: .25rem;
   white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 
+@media (max-aspect-ratio: 1/1) {
+  .lw-stage { grid-template-columns: 1fr; gap: .4rem; }
+  .lw-frame { height: calc(50vh - 10.6rem); }
+}
+
 .lw-ask { text-align: center; line-height: 1.35; }
 .lw-ask b { font-size: 1.3rem; font-weight: 650; }
 .lw-ask span { display: block; font-size: .86rem; opacity: .65; }

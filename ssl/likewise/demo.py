@@ -37,7 +37,7 @@ from likewise.training.finetune import finetune
 from likewise.training.pretrain import pick_recipe, pretrain
 from likewise.workspace import Workspace
 
-IMAGES_SEEN = 64_000
+IMAGES_SEEN = 32_000
 """Images shown to the network in the demo, over all epochs."""
 HOLD_OUT = 0.2
 

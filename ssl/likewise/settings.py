@@ -208,9 +208,9 @@ class Finetune(Common):
     """Name of the run to start from. [default: the newest pretrained model]"""
     hold_out: float = 0.2
     """Share of the answers (whole connected components) kept to measure before and after."""
-    steps: int = 300
+    steps: int = 150
     """Optimizer steps."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Answered images per step."""
     lr: float = 1e-3
     """Learning rate of AdamW."""

@@ -101,14 +101,14 @@ def view_batches(
 def divide_cores(workers: int) -> tuple[int, int]:
     """Loader processes and compute threads for this machine's cores.
 
-    ``workers`` -1 chooses. On up to two cores views are made in the training process: a third
-    busy process would only make torch's threads wait for each other.
+    ``workers`` -1 chooses: a quarter to a half of the cores make views. On two cores one process
+    makes them while torch keeps both cores: a view costs far less than a training step.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     cores = cores or 1
     if workers < 0:
-        workers = 0 if cores <= 2 else min(8, cores // 2)
-    return workers, max(1, cores - workers)
+        workers = 0 if cores == 1 else min(8, cores // 2)
+    return workers, cores if cores <= 2 else max(1, cores - workers)
 
 
 def _quiet_worker(_: int) -> None:

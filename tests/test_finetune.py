@@ -1,0 +1,197 @@
+"""Fine-tuning: it learns the answers, measures honestly, and never uses what was not said."""
+
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from likewise.answers.links import split_answers
+from likewise.answers.standing import Answer, Verdict
+from likewise.answers.store import NewAnswer, open_answers
+from likewise.errors import LikewiseError, UsageError
+from likewise.images.ingest import ingest
+from likewise.images.store import Images, open_images
+from likewise.models.backbones import build_backbone
+from likewise.models.runs import load_model, runs_of, save_model, start_run
+from likewise.settings import Finetune, Ingest, Loss
+from likewise.training import finetune as finetune_module
+from likewise.training.finetune import AnswerSampler, finetune, held_out_measures
+from likewise.workspace import Workspace
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+SETTINGS = {"precision": "float32", "workers": 0, "steps": 50, "batch_size": 16, "hold_out": 0.25}
+
+
+def settings(**changes: object) -> Finetune:
+    return Finetune(**(SETTINGS | changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def stripes(workspace: Workspace, tmp_path: Path) -> Workspace:
+    """48 noisy pictures; what people mean by similar is the stripes' direction, not the colour."""
+    rng = np.random.default_rng(0)
+    for number in range(48):
+        period, phase = rng.uniform(5, 8), rng.uniform(0, 6)
+        line = (np.sin(np.arange(24) * 2 * np.pi / period + phase) + 1) / 2
+        grid = np.tile(line, (24, 1)) if number % 2 else np.tile(line[:, None], (1, 24))
+        picture = grid[..., None] * rng.uniform(80, 255, 3) + rng.normal(0, 12, (24, 24, 3))
+        folder = tmp_path / "in" / ("down" if number % 2 else "across")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = picture.clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+    ingest(workspace, Ingest(images=(tmp_path / "in",), workers=1))
+    torch.manual_seed(0)
+    run = start_run(workspace, "pretrain", {"preset": "glyph"}, name=None)
+    save_model(run.model_file, build_backbone("small", image_size=24))
+    return workspace
+
+
+def kind(images: Images, image_id: str) -> str:
+    return images.path(images.positions[image_id]).parent.name
+
+
+def give_answers(workspace: Workspace, count: int, unsure: int = 0) -> None:
+    images = open_images(workspace)
+    rng = np.random.default_rng(1)
+    given = []
+    for number in range(count + unsure):
+        a, b = (str(each) for each in rng.choice(images.ids, 2, replace=False))
+        same: Verdict = "similar" if kind(images, a) == kind(images, b) else "dissimilar"
+        given.append(NewAnswer(a, b, "unsure" if number >= count else same, "test"))
+    with open_answers(workspace) as store:
+        store.add(given)
+
+
+@pytest.mark.parametrize("loss", ["contrastive", "triplet", "supcon"])
+def test_every_loss_teaches_what_people_mean(stripes: Workspace, loss: Loss) -> None:
+    give_answers(stripes, 60)
+    told = finetune(stripes, settings(loss=loss, hold_out=0.0)).as_json()
+    assert told["loss"] == loss
+    assert told["answers"] == 58  # two pairs were drawn twice; the later answer stands
+    images = open_images(stripes)
+    same = [[kind(images, a) == kind(images, b) for b in images.ids] for a in images.ids]
+    truth = [
+        Answer(a, b, "similar" if same[i][j] else "dissimilar", "test", NOW, "", None, "", 1)
+        for i, a in enumerate(images.ids.tolist())
+        for j, b in enumerate(images.ids.tolist())
+        if i < j
+    ]
+    run = runs_of(stripes)
+    before = held_out_measures(load_model(run[0].model_file), images, truth)["auc"]
+    after = held_out_measures(load_model(run[1].model_file), images, truth)["auc"]
+    assert before is not None
+    assert after is not None
+    assert before < 0.8
+    assert after > 0.95
+
+
+def test_before_and_after_come_from_answers_nobody_trained_on(
+    stripes: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_answers(stripes, 30, unsure=5)
+    images = open_images(stripes)
+    shown: list[set[str]] = []
+    original = finetune_module._Tuning.loss_of
+
+    def watched(self: finetune_module._Tuning, request: object, views: torch.Tensor) -> object:
+        shown[-1].update(str(images.ids[row]) for row in request.rows)  # type: ignore[attr-defined]
+        return original(self, request, views)  # type: ignore[arg-type]
+
+    run = finetune_module._Tuning.run
+
+    def started(self: finetune_module._Tuning) -> str:
+        shown.append(set())
+        return run(self)
+
+    monkeypatch.setattr(finetune_module._Tuning, "loss_of", watched)
+    monkeypatch.setattr(finetune_module._Tuning, "run", started)
+    done = finetune(stripes, settings())
+    with open_answers(stripes) as store:
+        answers = [each for each in store.current() if each.verdict != "unsure"]
+    learnt, held_out = split_answers(answers, 0.25, seed=0)
+    measured = {image for each in held_out for image in each.pair}
+    assert held_out
+    assert done.before["answers"] == done.after["answers"] == len(held_out)
+    assert len(shown) == 2  # a copy to measure, then the one that is kept
+    assert not shown[0] & measured
+    assert shown[0] <= {image for each in learnt for image in each.pair}
+    assert shown[1] == {image for each in answers for image in each.pair}
+    assert done.after["auc"] is not None
+
+
+def test_an_interrupted_run_goes_on_exactly(stripes: Workspace) -> None:
+    give_answers(stripes, 30)
+    whole = finetune(stripes, settings(hold_out=0.0))
+    original = torch.optim.AdamW.step
+    left = 30
+
+    def step(optimizer: torch.optim.AdamW) -> None:
+        nonlocal left
+        original(optimizer)
+        left -= 1
+        if left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", lambda optimizer: step(optimizer))
+        with pytest.raises(KeyboardInterrupt):
+            finetune(stripes, settings(hold_out=0.0))
+    resumed = finetune(stripes, settings(hold_out=0.0))
+    assert (whole.run.name, resumed.run.name) == ("finetune-1", "finetune-2")
+    assert resumed.fingerprint == whole.fingerprint
+
+
+def test_batches_hold_related_images_and_every_answer_has_its_turn(
+    stripes: Workspace,
+) -> None:
+    give_answers(stripes, 40)
+    images = open_images(stripes)
+    with open_answers(stripes) as store:
+        answers = store.current()
+    sampler = AnswerSampler(answers, images.positions, batch_size=10, seed=3)
+    pairs = {tuple(images.positions[each] for each in answer.pair) for answer in answers}
+    batches = [batch for epoch in range(8) for batch in sampler.plan(epoch)]
+    met = set()
+    for batch in batches:
+        rows = set(batch.tolist())
+        assert 2 <= len(rows) == len(batch) <= 10
+        inside = {pair for pair in pairs if set(pair) <= rows}
+        assert len(inside) >= 4
+        met |= inside
+    assert met == pairs
+    again = AnswerSampler(answers, images.positions, batch_size=10, seed=3).plan(5)
+    assert all(np.array_equal(a, b) for a, b in zip(again, sampler.plan(5), strict=True))
+
+
+def test_too_few_answers_are_told(stripes: Workspace) -> None:
+    with pytest.raises(LikewiseError, match="0 similar or dissimilar answers are too few"):
+        finetune(stripes, settings())
+    give_answers(stripes, 4, unsure=20)
+    with pytest.raises(LikewiseError, match="4 similar"):
+        finetune(stripes, settings())
+    assert [run.kind for run in runs_of(stripes)] == ["pretrain"]
+
+
+def test_with_nothing_to_measure_it_says_so(stripes: Workspace) -> None:
+    give_answers(stripes, 12)
+    done = finetune(stripes, settings(hold_out=0.0, steps=25))
+    assert done.after["auc"] is None
+    assert "not measured" in done.as_text()
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"hold_out": 1.0}, "--hold-out"),
+        ({"steps": 0}, "--steps"),
+        ({"margin": 0.0}, "--margin"),
+        ({"model": "nothing"}, "no run"),
+    ],
+)
+def test_wrong_settings_are_told(stripes: Workspace, changes: dict[str, object], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        finetune(stripes, settings(**changes))
