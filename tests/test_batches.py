@@ -78,7 +78,7 @@ def test_cores_are_divided_between_loading_and_compute(monkeypatch: pytest.Monke
         return divide_cores(workers)
 
     assert with_cores(1) == (0, 1)
-    assert with_cores(2) == (1, 2)
+    assert with_cores(2) == (0, 2)
     assert with_cores(4) == (2, 2)
     assert with_cores(32) == (8, 24)
     assert with_cores(4, workers=3) == (3, 1)

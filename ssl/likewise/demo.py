@@ -37,7 +37,7 @@ from likewise.training.finetune import finetune
 from likewise.training.pretrain import pick_recipe, pretrain
 from likewise.workspace import Workspace
 
-IMAGES_SEEN = 32_000
+IMAGES_SEEN = 48_000
 """Images shown to the network in the demo, over all epochs."""
 HOLD_OUT = 0.2
 
@@ -138,7 +138,7 @@ def _pretrained(workspace: Workspace, images: Images, settings: Demo) -> Run:
     epochs = settings.epochs or int(
         np.clip(round(IMAGES_SEEN / max(1, (~images.held_out).sum())), 4, 200)
     )
-    wanted = Pretrain(epochs=epochs, batch_size=64, lr=0.4, seed=settings.seed)
+    wanted = Pretrain(epochs=epochs, seed=settings.seed)
     config = config_of(wanted)
     done = [
         run for run in runs_of(workspace) if run.finished and config.items() <= run.settings.items()

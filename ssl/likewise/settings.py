@@ -49,7 +49,7 @@ class Demo(Common):
     answers: int = 200
     """How many questions the simulated annotator answers."""
     epochs: int | None = None
-    """Pretraining epochs. [default: what fits in about a minute and a half]"""
+    """Pretraining epochs. [default: so many that 48,000 images are shown]"""
     serve: bool = False
     """Open the labeler on the result."""
     seed: int = 0
@@ -107,9 +107,9 @@ class Pretrain(Common):
     """Views per image. Above 2 the target is the mean of the other views (FastSiam)."""
     epochs: int = 100
     """Passes over the images."""
-    batch_size: int = 128
+    batch_size: int = 64
     """Images per step."""
-    lr: float = 0.05
+    lr: float = 0.4
     """Learning rate for 256 images a step; scaled linearly with the batch size."""
     weight_decay: float = 5e-4
     """L2 penalty of SGD."""

@@ -246,11 +246,12 @@ def _output_dim(net: nn.Module, architecture: Architecture) -> int:
 
 
 class SmallNet(nn.Sequential):
-    """A residual net for CPUs: 256 dimensions, about 27 million multiply-adds at 28 px.
+    """A residual net for CPUs: 256 dimensions, about 24 million multiply-adds at 28 px.
 
     Every convolution but the last runs at stride 1 on maps whose channels fill the CPU's vector
     units; resolution falls by pixel-unshuffle and max-pool, since strided convolutions have slow
-    backward passes in oneDNN. The input is brought to 14 to 16 px maps before the first block.
+    backward passes in oneDNN. The first block sees maps of
+    a quarter of the image's side (an eighth from 48 px on).
     """
 
     def __init__(self, image_size: int) -> None:
@@ -258,7 +259,6 @@ class SmallNet(nn.Sequential):
         super().__init__(
             _Fold(fold),
             _convolution(3 * fold * fold, 64),
-            _Residual(64),
             nn.MaxPool2d(2, ceil_mode=True),
             _convolution(64, 128),
             _Residual(128),

@@ -28,6 +28,8 @@ from likewise.workspace import Workspace
 
 WATCHED_IMAGES = 512
 """How many images the health figures are measured on."""
+FIRST_STEPS = 50
+"""Before so many steps a collapse may still dissolve by itself, and is not told."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ class _Pretraining:
         self.stored = old or start_run(workspace, "pretrain", config, name=settings.name)
         self.neighbours: Tensor | None = None
         self.warned = False
+        self.measured_steps = 0
 
     def run(self) -> Pretrained:
         settings, steps = self.settings, len(self.rows) // self.batch_size
@@ -228,7 +231,8 @@ class _Pretraining:
             else health.neighbour_stability(before, now),
         }
         warning = _warning(measured)
-        if warning and not self.warned:
+        self.measured_steps += len(self.rows) // self.batch_size
+        if warning and not self.warned and self.measured_steps >= FIRST_STEPS:
             say(f"warning: {warning}")
             self.warned = True
         return measured
