@@ -34,7 +34,7 @@ from likewise.settings import (
     config_of,
 )
 from likewise.training.finetune import finetune
-from likewise.training.pretrain import pick_recipe, pretrain
+from likewise.training.pretrain import collapse_of, pretrain
 from likewise.workspace import Workspace
 
 IMAGES_SEEN = 48_000
@@ -108,8 +108,7 @@ def demo(workspace: Workspace, settings: Demo) -> Shown:
         _step(4, f"{settings.answers} answers of a simulated annotator")
         _answered(workspace, settings)
         _step(5, "fine-tune on the answers")
-        tuned = finetune(workspace, Finetune(model=base.name, seed=settings.seed))
-        say(tuned.as_text().splitlines()[-2])
+        tuned = finetune(workspace, Finetune(model=base.name, hold_out=0.0, seed=settings.seed))
         embed(workspace, Embed(model=tuned.run.name))
     _step(6, "measure, and draw the report")
     evaluation = None if labels is None else evaluate(workspace, Evaluate(seed=settings.seed))
@@ -188,12 +187,13 @@ def _sections(
     pair = [models[0], models[-1]] if len(models) > 1 else models
     known = True if labels is None else labels != ""
     queries = np.flatnonzero(images.held_out & known)
-    recipe, size = pick_recipe(images, "auto"), int(base.architecture["image_size"])
+    recipe, size = base.settings["recipe"], int(base.architecture["image_size"])
+    metrics = base.metrics()
     made = [sections.scores_section(evaluation)] if evaluation else []
     made.append(sections.neighbours_section(images, pair, queries, labels, seed))
     made.append(sections.map_section(images, pair, queries, labels, seed))
     if labels is not None and len(set(labels[queries])) > 1:
         made.append(sections.roc_section(images, pair, queries, labels, seed))
     made.append(sections.views_section(images, recipe, size, seed))
-    made.append(sections.training_section(base.metrics(), None))
+    made.append(sections.training_section(metrics, collapse_of(metrics[-1])))
     return made

@@ -49,6 +49,8 @@ STEPS_PER_EPOCH = 25
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
 FEWEST_ANSWERS = 10
+FEW_PAIRS = 20
+"""Below so many pairs of a kind the figures are called rough."""
 VIEWS = 2
 
 Measures = dict[str, float | int | None]
@@ -82,15 +84,19 @@ class Finetuned:
         """What a person reads."""
         lines = [f"{self.run.name}: {self.parent.name} tuned on {self.answers:,} answers"]
         before, after = self.before["auc"], self.after["auc"]
+        kinds = {kind: self.after[kind] or 0 for kind in ("similar", "dissimilar")}
         if before is None or after is None:
             lines.append(
                 "not measured: the answers held out hold too few pairs of both kinds; with more "
                 "answers there will be figures"
             )
         else:
+            rough = min(kinds.values()) < FEW_PAIRS
             lines.append(
-                f"pair AUC on {self.after['answers']} held-out answers: {before:.3f} before, "
-                f"{after:.3f} after (measured on a copy that was trained without them)"
+                f"pair AUC on held-out answers ({kinds['similar']} similar, "
+                f"{kinds['dissimilar']} dissimilar): {before:.3f} before, {after:.3f} after, "
+                f"measured on a copy that was trained without them"
+                + ("; so few pairs say little" if rough else "")
             )
         return "\n".join((*lines, "next: `likewise embed`"))
 
@@ -178,7 +184,9 @@ class _Tuning:
         self.links = links_from(answers)
         self.backbone = load_model(parent.model_file).train()
         self.backbone.to(memory_format=torch.channels_last)
-        self.recipe = pick_recipe(images, parent.settings.get("preset", "auto"))
+        self.recipe = parent.settings.get("recipe") or pick_recipe(
+            images, parent.settings.get("preset", "auto")
+        )
         torch.manual_seed(settings.seed)
         self.workers, threads = divide_cores(settings.workers)
         torch.set_num_threads(threads)
@@ -305,10 +313,13 @@ def _weights(answers: Sequence[Answer], links: Links) -> npt.NDArray[np.float64]
 
 
 def held_out_measures(backbone: Backbone, images: Images, answers: Sequence[Answer]) -> Measures:
-    """Pair AUC of a model on some answers, and their number; AUC None without both verdicts."""
+    """Pair AUC of a model on some answers, and their numbers; AUC None without both verdicts."""
     same = np.array([each.verdict == "similar" for each in answers], dtype=bool)
-    if not answers or same.all() or not same.any():
-        return {"auc": None, "answers": len(answers)}
+    similar = int(same.sum())
+    counts = {"similar": similar, "dissimilar": len(same) - similar}
+    measures: Measures = {"auc": None, "answers": len(answers), **counts}
+    if not all(counts.values()):
+        return measures
     ids = sorted({image for each in answers for image in each.pair})
     size = backbone.architecture.image_size
     views = np.stack([whole_view(images[images.positions[each]], size) for each in ids])
@@ -317,4 +328,4 @@ def held_out_measures(backbone: Backbone, images: Images, answers: Sequence[Answ
     place = {image: row for row, image in enumerate(ids)}
     pairs = np.array([[place[each.a], place[each.b]] for each in answers])
     scores = (vectors[pairs[:, 0]] * vectors[pairs[:, 1]]).sum(axis=1)
-    return {"auc": metrics.auc(metrics.roc(scores, same)), "answers": len(answers)}
+    return measures | {"auc": metrics.auc(metrics.roc(scores, same))}

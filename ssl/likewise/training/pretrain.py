@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,7 +131,7 @@ class _Pretraining:
         self.model.to(memory_format=torch.channels_last)
         self.workers, threads = divide_cores(settings.workers)
         torch.set_num_threads(threads)
-        config = config_of(settings) | {"images": _digest(images, rows)}
+        config = config_of(settings) | {"recipe": self.recipe, "images": _digest(images, rows)}
         old = None if settings.fresh else resumable(workspace, "pretrain", config)
         self.machine = self._pick_machine(old)
         self.model.to(self.machine.device)
@@ -191,7 +192,7 @@ class _Pretraining:
             epochs=settings.epochs,
             images_per_second=images_seen / max(position.seconds, 1e-9),
             metrics=position.metrics,
-            warning=_warning(position.metrics[-1]),
+            warning=collapse_of(position.metrics[-1]),
         )
 
     def loss_of(self, request: Request, views: UInt8[Tensor, "V B S S 3"]) -> Tensor:
@@ -230,7 +231,7 @@ class _Pretraining:
             if before is None
             else health.neighbour_stability(before, now),
         }
-        warning = _warning(measured)
+        warning = collapse_of(measured)
         self.measured_steps += len(self.rows) // self.batch_size
         if warning and not self.warned and self.measured_steps >= FIRST_STEPS:
             say(f"warning: {warning}")
@@ -273,7 +274,8 @@ class _Pretraining:
             say(f"going on at epoch {position.epoch + 1}, step {position.step + 1}")
 
 
-def _warning(measured: dict[str, Any]) -> str | None:
+def collapse_of(measured: Mapping[str, Any]) -> str | None:
+    """A warning in plain words if an epoch's measures show a collapse."""
     return health.collapse_warning(measured["projection_std"], measured["effective_rank"])
 
 
