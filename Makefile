@@ -22,7 +22,7 @@ install: .venv/.installed
 	  { echo "Likewise needs Python 3.11 or newer: make PYTHON=python3.11 ..."; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || \
 	  { echo "Python's venv module is missing: apt install python3-venv"; rm -rf .venv; exit 1; }
-	@echo "installing into .venv (about 5 GB, mostly torch; one to three minutes) ..."
+	@echo "installing into .venv (about 7 GB, mostly torch; one to three minutes) ..."
 	@$(BIN)/pip install --quiet --disable-pip-version-check "uv>=0.8"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt || \
 	  $(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt

@@ -11,6 +11,13 @@ from PIL import Image
 from likewise.workspace import Workspace
 
 
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests write to their own workspaces, whatever the developer's environment says."""
+    monkeypatch.delenv("LIKEWISE_WORKSPACE", raising=False)
+    monkeypatch.delenv("LIKEWISE_DATABASE_URL", raising=False)
+
+
 @pytest.fixture
 def picture() -> Callable[..., Path]:
     """``picture(path, seed=0, size=(width, height), **options)`` writes an image; returns path.

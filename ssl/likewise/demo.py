@@ -78,7 +78,7 @@ class Shown:
 
 
 def demo(workspace: Workspace, settings: Demo) -> Shown:
-    """Ingest, pretrain, embed, answer, fine-tune, evaluate, report; what is done is not redone.
+    """Ingest, pretrain, embed, answer, fine-tune, evaluate, report; pretraining is not redone.
 
     Raises:
         UsageError: the workspace holds other images, or a setting makes no sense.

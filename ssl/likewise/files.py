@@ -65,8 +65,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         LikewiseError: the folder could not be written.
     """
     temporary: Path | None = None
+    old = path.with_name(f".{path.name}.old")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         yield temporary
         for file in filter(Path.is_file, temporary.rglob("*")):
@@ -74,7 +76,6 @@ def replacing_folder(path: Path) -> Iterator[Path]:
                 os.fsync(handle.fileno())
         temporary.chmod(0o755)
         if path.exists():
-            old = temporary.with_suffix(".old")
             path.rename(old)
             temporary.rename(path)
             shutil.rmtree(old)

@@ -157,7 +157,7 @@ class Label(Common):
     port: int = 8501
     """Port to listen on."""
     browser: bool = True
-    """Open a browser window."""
+    """Whether to open a browser window; without the flag it does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,8 +250,12 @@ class Status(Common):
 
 
 def config_of(settings: Common) -> dict[str, Any]:
-    """The settings that define a run, ready for JSON: all but the flags every command takes."""
-    common = {each.name for each in dataclasses.fields(Common)}
+    """The settings that define a run, ready for JSON.
+
+    Without the flags every command takes, and without --fresh, which only says what to do with
+    an unfinished run.
+    """
+    common = {each.name for each in dataclasses.fields(Common)} | {"fresh"}
     config = {
         each.name: getattr(settings, each.name)
         for each in dataclasses.fields(settings)

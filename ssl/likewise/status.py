@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from likewise.answers.standing import VERDICTS
 from likewise.answers.store import open_answers
 from likewise.images.manifest import read_table
 from likewise.images.store import open_images
@@ -31,19 +32,19 @@ class WorkspaceStatus:
 
     def as_text(self) -> str:
         """What a person reads."""
-        said = ", ".join(f"{count:,} {verdict}" for verdict, count in self.answers.items())
+        said = ", ".join(f"{self.answers[verdict]:,} {verdict}" for verdict in VERDICTS)
         held = f", {self.held_out:,} of them held out" if self.held_out else ""
         failed = f"; {self.failed:,} files could not be read" if self.failed else ""
         lines = [self.workspace, f"images:  {self.images:,}{held}{failed}"]
         for model in self.models:
             lines.append(f"model:   {model['name']} ({model['state']})")
-        lines.append(f"answers: {said or 'none'}")
+        lines.append(f"answers: {self.answers['answers']:,} ({said})")
         lines += [f"stale:   {each}" for each in self.stale]
         return "\n".join((*lines, f"next:    {self.next}"))
 
 
 def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
-    """Look at the workspace without changing it.
+    """Look at what is there.
 
     Raises:
         LikewiseError: there is no workspace, or a file in it is damaged.
@@ -55,7 +56,7 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
     runs = runs_of(workspace)
     vectors = {meta["fingerprint"] for meta in embedded(workspace)}
     models = [_describe(run, vectors) for run in runs]
-    with open_answers(workspace) as answers:
+    with open_answers(workspace) as answers:  # makes an empty database where there is none
         counts = answers.counts()
     stale = []
     finished = [run for run in runs if run.finished]
@@ -88,7 +89,7 @@ def _describe(run: Run, embedded_fingerprints: set[str]) -> dict[str, Any]:
 def _next(runs: list[Run], vectors: set[str], answers: dict[str, int], stale: list[str]) -> str:
     """The one command that brings the workspace furthest."""
     if runs and not runs[-1].finished:
-        return f"`likewise {runs[-1].kind}` goes on with {runs[-1].name}"
+        return f"`likewise {runs[-1].kind}` with the same options goes on with {runs[-1].name}"
     if not runs:
         return "`likewise pretrain`"
     if runs[-1].fingerprint not in vectors or stale:

@@ -147,7 +147,7 @@ def _vectors(images: Images, model: Embeddings, rows: Rows) -> Any:
     return np.ascontiguousarray(model.vectors[places])
 
 
-def _nearest(images: Images, model: Embeddings, rows: Rows, count: int) -> Rows:
+def _nearest(images: Images, model: Embeddings, rows: Rows, count: int) -> Int64[np.ndarray, "n k"]:
     """Positions in ``images`` of the nearest stored neighbours, nearest first: (n, count)."""
     graph, _ = model.neighbours()
     places = [model.positions[each] for each in images.ids[rows].tolist()]

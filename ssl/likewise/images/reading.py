@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from pebble import ProcessExpired, ProcessPool
 
+from likewise.cores import available_cores
 from likewise.errors import LikewiseError
 from likewise.files import digest
 from likewise.images.decode import Decoded, DecodeError, decode_sized
@@ -94,7 +95,7 @@ def in_children(
         LikewiseError: the children keep dying before they do anything.
     """
     chunks = list(chunked(files))
-    workers = min(workers or len(os.sched_getaffinity(0)), max(1, len(chunks)))
+    workers = min(workers or available_cores(), max(1, len(chunks)))
     children = _Children(reading, workers, timeout)
     waiting: deque[tuple[list[File], Future[list[Outcome]]]] = deque()
     try:

@@ -49,7 +49,8 @@ class Embedded:
         return (
             f"{self.model} ({self.fingerprint}): {self.images:,} images in {self.dim} dimensions, "
             f"{self.new:,} of them new ({self.images_per_second:,.0f} images/s)\n"
-            f"index: {self.index}\nnext: `likewise label`"
+            f"index: {self.index}\n"
+            "next: `likewise label`, or `likewise evaluate` where the classes are known"
         )
 
 

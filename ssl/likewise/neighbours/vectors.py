@@ -122,6 +122,18 @@ def write_embeddings(
 
 
 def embedded(workspace: Workspace) -> list[dict[str, Any]]:
-    """The meta.json of every embeddings folder of the workspace."""
-    folders = sorted(workspace.embeddings.glob(f"*/{META}")) if workspace.exists() else []
-    return [meta for file in folders if (meta := read_json(file)).get("format") == FORMAT]
+    """The meta.json of every embeddings folder of the workspace.
+
+    Raises:
+        LikewiseError: one cannot be read, or has another format.
+    """
+    found = []
+    for file in sorted(workspace.embeddings.glob(f"[!.]*/{META}")):
+        meta = read_json(file)
+        if meta.get("format") != FORMAT:
+            raise LikewiseError(
+                f"{file} has format {meta.get('format')}, this version of Likewise reads format "
+                f"{FORMAT}; upgrade Likewise, or remove {file.parent} and run `likewise embed`"
+            )
+        found.append(meta)
+    return found

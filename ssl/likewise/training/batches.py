@@ -4,7 +4,6 @@ A batch is known by (epoch, step), so its views do not depend on the number of w
 a run was interrupted.
 """
 
-import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from likewise.cores import available_cores
 from likewise.images.augmentation import Views
 from likewise.images.store import Images
 
@@ -105,8 +105,7 @@ def divide_cores(workers: int) -> tuple[int, int]:
     further busy process makes torch's threads wait for each other (measured: 680 images/s against
     720).
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = cores or 1
+    cores = available_cores()
     if workers < 0:
         workers = 0 if cores <= 2 else min(8, cores // 2)
     return workers, max(1, cores - workers)

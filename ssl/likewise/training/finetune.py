@@ -40,7 +40,7 @@ from likewise.models.runs import (
 from likewise.progress import say
 from likewise.settings import Finetune, config_of
 from likewise.training.batches import Request, Rows, divide_cores, view_batches
-from likewise.training.loop import Training, load_checkpoint, train
+from likewise.training.loop import Training, load_checkpoint, precision_of, train
 from likewise.training.losses import contrastive_loss, supervised_contrastive_loss, triplet_loss
 from likewise.training.pretrain import pick_recipe
 from likewise.workspace import Workspace
@@ -104,6 +104,8 @@ class Finetuned:
 def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
     """Tune a pretrained model on all standing answers; go on if the run was interrupted.
 
+    Answers about images that are held out or gone are left aside.
+
     Raises:
         UsageError: a setting makes no sense, or no such model.
         LikewiseError: too few answers, or the training failed.
@@ -113,7 +115,8 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
     parent = finished_run(workspace, settings.model, None if settings.model else "pretrain")
     with open_answers(workspace) as store:
         answers = [each for each in store.current() if each.verdict != "unsure"]
-    answers = [each for each in answers if set(each.pair) <= images.positions.keys()]
+    allowed = set(images.ids[~images.held_out].tolist())
+    answers = [each for each in answers if set(each.pair) <= allowed]
     if len(answers) < FEWEST_ANSWERS:
         raise LikewiseError(
             f"{len(answers)} similar or dissimilar answers are too few to learn from (at least "
@@ -127,7 +130,7 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
         try:
             return _tune(images, answers, parent, run, settings)
         except LikewiseError:
-            if not run.checkpoint_file.is_file():
+            if not any(run.folder.rglob("checkpoint.pt")):
                 discard(run)
             raise
 
@@ -190,7 +193,8 @@ class _Tuning:
         torch.manual_seed(settings.seed)
         self.workers, threads = divide_cores(settings.workers)
         torch.set_num_threads(threads)
-        self.machine = pick_machine(settings.device, settings.precision, self._trial)
+        precision = precision_of(run, settings.precision)
+        self.machine = pick_machine(settings.device, precision, self._trial)
         self.backbone.to(self.machine.device)
         self.optimizer = torch.optim.AdamW(
             self.backbone.parameters(), lr=settings.lr, weight_decay=1e-4
@@ -212,9 +216,10 @@ class _Tuning:
             images_per_step=settings.batch_size,
             loss_of=self.loss_of,
             set_lr=self.set_lr,
-            after_epoch=dict,
+            after_epoch=lambda row: {},
+            kept={"precision": self.machine.precision},
         )
-        position = load_checkpoint(self.stored, self.backbone, self.optimizer)
+        position = load_checkpoint(training)
         say(
             f"{self.stored.folder.name}: {settings.loss} on {len(self.answers):,} answers "
             f"({self.machine})"

@@ -17,6 +17,7 @@ from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
 from likewise.models.runs import Run
 from likewise.progress import progress, say
+from likewise.settings import Precision
 from likewise.training.batches import Request
 
 CHECKPOINT_FORMAT = 1
@@ -51,10 +52,10 @@ class Training:
     """The loss of one batch of views."""
     set_lr: Callable[[float], None]
     """Set the learning rates for a progress between 0 and 1."""
-    after_epoch: Callable[[], dict[str, float]]
-    """Measures to add to the epoch's row."""
-    extra: dict[str, Any] = field(default_factory=dict)
-    """Further plain values to keep in the checkpoint."""
+    after_epoch: Callable[[dict[str, Any]], dict[str, float]]
+    """Measures to add to the epoch's row, which it is given."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """Further plain values and tensors that checkpoints keep and bring back."""
 
 
 def train(
@@ -105,15 +106,16 @@ def _finish_epoch(training: Training, position: Position, board: Any) -> None:
         "epoch": position.epoch + 1,
         "loss": math.fsum(position.losses) / len(position.losses),
         "lr": training.optimizer.param_groups[0]["lr"],
+        "steps": (position.epoch + 1) * training.steps_per_epoch,
         "seconds": round(position.seconds, 3),
-        **training.after_epoch(),
     }
+    row |= training.after_epoch(row)
     position.metrics.append(row)
     position.epoch, position.step, position.losses = position.epoch + 1, 0, []
     save_checkpoint(training, position)
     training.run.write_metrics(position.metrics)
     for key, value in row.items():
-        if key not in ("epoch", "seconds"):
+        if key not in ("epoch", "steps", "seconds"):
             board.add_scalar(key, value, row["epoch"])
 
 
@@ -137,25 +139,34 @@ def save_checkpoint(training: Training, position: Position) -> None:
         "optimizer": training.optimizer.state_dict(),
         "position": vars(position),
         "random": torch.get_rng_state(),
-        "extra": training.extra,
+        "kept": training.kept,
     }
     with replacing(training.run.checkpoint_file) as temporary:
         torch.save(state, temporary)
 
 
-def load_checkpoint(run: Run, model: nn.Module, optimizer: Optimizer) -> Position:
-    """Restore an interrupted run; a fresh position if it has no checkpoint.
+def load_checkpoint(training: Training) -> Position:
+    """Restore an interrupted training; a fresh position if it has no checkpoint.
 
     Raises:
         LikewiseError: the checkpoint cannot be read.
     """
-    if not run.checkpoint_file.is_file():
+    if not training.run.checkpoint_file.is_file():
         return Position()
-    saved = read_checkpoint(run)
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
+    saved = read_checkpoint(training.run)
+    training.model.load_state_dict(saved["model"])
+    training.optimizer.load_state_dict(saved["optimizer"])
+    training.kept.update(saved["kept"])
     torch.set_rng_state(saved["random"])
     return Position(**saved["position"])
+
+
+def precision_of(run: Run | None, wanted: Precision) -> Precision:
+    """``wanted``; where it is auto, the precision that an interrupted run has begun with."""
+    if wanted != "auto" or run is None or not run.checkpoint_file.is_file():
+        return wanted
+    kept: Precision = read_checkpoint(run)["kept"]["precision"]
+    return kept
 
 
 def read_checkpoint(run: Run) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from likewise.progress import say
 from likewise.settings import Preset, Pretrain, config_of
 from likewise.training import health
 from likewise.training.batches import Request, Rows, divide_cores, epoch_rows, view_batches
-from likewise.training.loop import Position, Training, load_checkpoint, read_checkpoint, train
+from likewise.training.loop import Position, Training, load_checkpoint, precision_of, train
 from likewise.training.losses import simsiam_loss
 from likewise.workspace import Workspace
 
@@ -146,9 +146,8 @@ class _Pretraining:
         )
         self.watched = self._watched_images()
         self.stored = old or start_run(workspace, "pretrain", config, name=settings.name)
-        self.neighbours: Tensor | None = None
+        self.kept: dict[str, Any] = {"precision": self.machine.precision, "neighbours": None}
         self.warned = False
-        self.measured_steps = 0
 
     def run(self) -> Pretrained:
         settings, steps = self.settings, len(self.rows) // self.batch_size
@@ -162,9 +161,9 @@ class _Pretraining:
             loss_of=self.loss_of,
             set_lr=self.set_lr,
             after_epoch=self.measure,
-            extra={"precision": self.machine.precision},
+            kept=self.kept,
         )
-        position = load_checkpoint(self.stored, self.model, self.optimizer)
+        position = load_checkpoint(training)
         self._announce(position)
         batches = view_batches(
             self.images,
@@ -214,15 +213,15 @@ class _Pretraining:
         encoder["lr"] = self.rate * 0.5 * (1 + math.cos(math.pi * progress))
 
     @torch.no_grad()
-    def measure(self) -> dict[str, float]:
-        """Health on a fixed sample of images, without labels."""
+    def measure(self, row: dict[str, Any]) -> dict[str, float]:
+        """Health on a fixed sample of images, without labels; ``row`` is what is known so far."""
         self.model.eval()
         with self.machine.autocast():
             h, z, _ = self.model(self.backbone.normalise(self.watched.to(self.machine.device)))
         self.model.train()
         h, z = h.float().cpu(), z.float().cpu()
         now = health.nearest(h)
-        before, self.neighbours = self.neighbours, now
+        before, self.kept["neighbours"] = self.kept["neighbours"], now
         measured = {
             "embedding_std": health.relative_std(h),
             "projection_std": health.relative_std(z),
@@ -231,17 +230,14 @@ class _Pretraining:
             if before is None
             else health.neighbour_stability(before, now),
         }
-        warning = collapse_of(measured)
-        self.measured_steps += len(self.rows) // self.batch_size
-        if warning and not self.warned and self.measured_steps >= FIRST_STEPS:
+        warning = collapse_of(row | measured)
+        if warning and not self.warned:
             say(f"warning: {warning}")
             self.warned = True
         return measured
 
     def _pick_machine(self, old: Run | None) -> Machine:
-        wanted = self.settings.precision
-        if wanted == "auto" and old is not None and old.checkpoint_file.is_file():
-            wanted = read_checkpoint(old)["extra"]["precision"]
+        wanted = precision_of(old, self.settings.precision)
         return pick_machine(self.settings.device, wanted, self._trial)
 
     def _trial(self, machine: Machine) -> Float[Tensor, ""]:
@@ -275,7 +271,9 @@ class _Pretraining:
 
 
 def collapse_of(measured: Mapping[str, Any]) -> str | None:
-    """A warning in plain words if an epoch's measures show a collapse."""
+    """A warning in plain words if an epoch's row of metrics shows a collapse."""
+    if measured["steps"] < FIRST_STEPS:
+        return None
     return health.collapse_warning(measured["projection_std"], measured["effective_rank"])
 
 
@@ -291,7 +289,7 @@ def pick_recipe(images: Images, preset: Preset) -> Recipe:
 
 def default_size(images: Images, settings: Pretrain) -> int:
     """Side of a view in pixels: the images' own below 64 px; 0 leaves it to the backbone."""
-    if settings.init == "pretrained":
+    if settings.init != "random":
         return 0
     own = int(np.median(images.sizes.min(axis=1)))
     return min(own, SMALL_IMAGE if settings.backbone == "small" else 2 * SMALL_IMAGE)

@@ -1,0 +1,58 @@
+"""What `likewise status` says at each station of the loop."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from likewise import Workspace
+from likewise.answers.store import NewAnswer, open_answers
+from likewise.errors import LikewiseError
+
+TINY = {"epochs": 1, "batch_size": 8, "image_size": 16, "precision": "float32", "workers": 0}
+
+
+def test_status_leads_through_the_loop(
+    tmp_path: Path, picture: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path / "ws")
+    with pytest.raises(LikewiseError, match="likewise ingest"):
+        workspace.status()
+    for seed in range(20):
+        picture(tmp_path / "in" / f"{seed}.png", seed)
+    (tmp_path / "in" / "broken.png").write_text("not an image")
+    workspace.ingest(tmp_path / "in", workers=1)
+    told = workspace.status()
+    assert (told.images, told.failed, told.models) == (20, 1, [])
+    assert told.next == "`likewise pretrain`"
+
+    run = workspace.pretrain(**TINY).run
+    told = workspace.status()
+    assert told.models[0]["name"] == run.name
+    assert told.models[0]["state"] == "not embedded"
+    assert told.next == "`likewise embed`"
+
+    workspace.embed(precision="float32")
+    told = workspace.status()
+    assert told.models[0]["state"] == "embedded"
+    assert told.next.startswith("`likewise label`: 0 of the first 100")
+    assert told.stale == []
+
+    ids = workspace.images().ids.tolist()
+    pairs = [(a, b) for a in ids for b in ids if a < b][:100]
+    with open_answers(workspace) as store:
+        store.add([NewAnswer(a, b, "similar", "test") for a, b in pairs])
+    assert workspace.status().next == "`likewise finetune`"
+    assert "100 similar, 0 dissimilar, 0 unsure" in workspace.status().as_text()
+
+    picture(tmp_path / "in" / "later.png", 99)
+    workspace.ingest(workers=1)
+    told = workspace.status()
+    assert told.stale == ["1 images have no embedding yet"]
+    assert told.next == "`likewise embed`"
+    assert set(told.as_json()) >= {"images", "models", "answers", "stale", "next"}
+
+
+def test_settings_the_api_does_not_know_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="epocs"):
+        Workspace(tmp_path).pretrain(epocs=3)
