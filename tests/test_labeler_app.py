@@ -105,7 +105,7 @@ def test_answers_are_stored_and_undone_by_name(ready: Workspace) -> None:
         assert {each.annotator for each in store.current()} == {"Åsa Öberg"}
     assert "<div>3 <span>today" in text(app)
     press(app, "Undo")
-    assert "you had said unsure" in text(app)
+    assert "you took back your answer, unsure" in text(app)
     press(app, "Similar")
     assert verdicts(ready) == ["similar", "dissimilar", "similar"]
 

@@ -22,13 +22,30 @@ _REASONS = {
 }
 
 
-def reason_of(error: BaseException) -> str:
-    """The cause of a failed read or write, in plain words with what to do."""
+_NEARLY_NOTHING = 2**20
+"""Bytes left on a disk that is called full."""
+
+
+def reason_of(error: BaseException, place: Path | None = None) -> str:
+    """The cause of a failed read or write, in plain words with what to do.
+
+    torch, faiss and numpy report a full disk in words of their own, so where the system's error
+    number is missing the free space at ``place`` is looked at.
+    """
+    if getattr(error, "errno", None) is None and place is not None and _is_full(place):
+        return _REASONS[errno.ENOSPC]
     if isinstance(error, OSError) and error.errno in _REASONS:
         return _REASONS[error.errno]
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _is_full(place: Path) -> bool:
+    try:
+        return shutil.disk_usage(place).free < _NEARLY_NOTHING
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager
@@ -51,7 +68,8 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
-        raise LikewiseError(f"could not write {path}: {reason_of(error)}") from error
+        reason = reason_of(error, path.parent)
+        raise LikewiseError(f"could not write {path}: {reason}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -83,7 +101,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             temporary.rename(path)
         sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
-        raise LikewiseError(f"could not write {path}: {reason_of(error)}") from error
+        reason = reason_of(error, path.parent)
+        raise LikewiseError(f"could not write {path}: {reason}") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

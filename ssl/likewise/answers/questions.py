@@ -143,7 +143,7 @@ class Questions:
                     annotator,
                     strategy=answer.strategy,
                     score=answer.score,
-                    reason=f"You had said {answer.verdict}; what is it?",
+                    reason=f"You took back your answer, {answer.verdict}",
                     fingerprint=answer.fingerprint,
                     shown=now,
                     expires=now + LEASE,

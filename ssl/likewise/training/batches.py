@@ -102,8 +102,8 @@ def divide_cores(workers: int) -> tuple[int, int]:
     """Loader processes and compute threads for this machine's cores.
 
     ``workers`` -1 chooses. On up to two cores the training process makes the views itself: a
-    further busy process makes torch's threads wait for each other (measured: 680 images/s against
-    720).
+    further busy process makes torch's threads wait for each other (the digits of the demo: 670
+    images/s with one, 720 without).
     """
     cores = available_cores()
     if workers < 0:

@@ -1,0 +1,119 @@
+"""Files are whole or absent, and a failure is one clear line."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from likewise.errors import LikewiseError
+from likewise.files import digest, read_json, replacing, replacing_folder, write_json
+from likewise.neighbours.index import build_index, save_index
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_is_replaced_at_the_end_only(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with replacing(file) as temporary:
+        temporary.write_text("new")
+        assert file.read_text() == "old"
+    assert file.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("torch")])
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path, error: Exception) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with (  # noqa: PT012 - the block that fails is the point
+        pytest.raises(LikewiseError, match=r"could not write .*a\.txt"),
+        replacing(file) as temporary,
+    ):
+        temporary.write_text("half")
+        raise error
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("writer", ["torch", "faiss", "numpy", "text"])
+def test_a_full_disk_is_named_and_harmless(small_disk: Path, writer: str) -> None:
+    file = small_disk / "kept"
+    file.write_text("old")
+    numbers = np.ones((1000, 256), np.float32)  # 1 MB
+    with pytest.raises(LikewiseError, match="the disk is full"):  # noqa: PT012
+        if writer == "faiss":
+            save_index(build_index(numbers, np.arange(1000)), file)
+        else:
+            with replacing(file) as temporary:
+                if writer == "torch":
+                    torch.save(torch.from_numpy(numbers), temporary)
+                elif writer == "numpy":
+                    with temporary.open("wb") as opened:
+                        np.save(opened, numbers)
+                else:
+                    temporary.write_text("x" * 10**6)
+    assert file.read_text() == "old"
+    assert list(small_disk.iterdir()) == [file]
+
+
+def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "vectors"
+    for text in ("one", "two"):
+        with replacing_folder(folder) as new:
+            (new / "sub").mkdir()
+            (new / "sub" / text).write_text(text)
+    assert [each.name for each in (folder / "sub").iterdir()] == ["two"]
+    with (  # noqa: PT012
+        pytest.raises(LikewiseError),
+        replacing_folder(folder) as new,
+    ):
+        (new / "half").write_text("half")
+        raise OSError(28, "No space left on device")
+    assert [each.name for each in (folder / "sub").iterdir()] == ["two"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    folder = tmp_path / "vectors"
+    with replacing_folder(folder) as new:
+        (new / "a").write_text("one")
+    shutil.copytree(folder, tmp_path / ".vectors.old")
+    with replacing_folder(folder) as new:
+        (new / "a").write_text("two")
+    assert (folder / "a").read_text() == "two"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_json_survives_and_damage_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    write_json(file, {"name": "Größe", "n": [1, 2]})
+    assert read_json(file) == {"name": "Größe", "n": [1, 2]}
+    file.write_text("{")
+    with pytest.raises(LikewiseError, match=r"could not read .*a\.json"):
+        read_json(file)
+    with pytest.raises(LikewiseError, match="No such file"):
+        read_json(tmp_path / "none.json")
+
+
+def test_the_digest_is_blake2b_128(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert digest(tmp_path / "abc") == "cf4ab791c62b8d2b2109c90275287816"
