@@ -75,9 +75,9 @@ class Warp(A.ImageOnlyTransform):  # type: ignore[misc]
     """Rotate, shear, scale, shift and bend in one interpolation, as handwriting varies.
 
     What `A.Affine` and `A.ElasticTransform` do one after the other, in about a quarter of their
-    time (`benchmarks/views.py`) and without blurring twice. All ranges are uniform and symmetric, the shift is a share of the
-    side; the elastic field (Simard et al. 2003) is Gaussian noise on a coarse
-    grid, interpolated smoothly, with a standard deviation given as a share of the side. Beyond the
+    time (`benchmarks/views.py`) and without blurring twice. All ranges are uniform and symmetric;
+    the shift is a share of the side. The elastic field (Simard et al. 2003) is Gaussian noise on a
+    coarse grid, interpolated smoothly; its standard deviation is a share of the side. Beyond the
     border the image's edge is repeated.
     """
 
