@@ -19,7 +19,9 @@ from likewise.models.backbones import build_backbone
 from likewise.models.runs import load_model, runs_of, save_model, start_run
 from likewise.settings import Finetune, Ingest, Loss
 from likewise.training import finetune as finetune_module
-from likewise.training.finetune import AnswerSampler, finetune, held_out_measures
+from likewise.training.answer_sampler import AnswerSampler
+from likewise.training.finetune import finetune
+from likewise.training.held_out import held_out_measures
 from likewise.workspace import Workspace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from likewise.answers.coverage import coverage_order
 from likewise.answers.links import Links
 from likewise.answers.placing import CoverPlace
-from likewise.answers.proposals import EASY_SHARE, Pool, Proposer, proposer_for
+from likewise.answers.pool import Pool, Proposer
+from likewise.answers.proposals import EASY_SHARE, proposer_for
 from likewise.answers.standing import Pair, Verdict
 from likewise.neighbours.vectors import Embeddings
 from likewise.settings import Strategy

@@ -9,7 +9,8 @@ import pytest
 from likewise.answers.annotators import annotator_name, pace
 from likewise.answers.leases import Question
 from likewise.answers.placing import CoverPlace
-from likewise.answers.proposals import Pool, RandomPairs
+from likewise.answers.pool import Pool
+from likewise.answers.proposals import RandomPairs
 from likewise.answers.questions import LEASE, SHORTEST_VIEW, Questions
 from likewise.answers.store import AnswerStore, NewAnswer
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from likewise.answers.coverage import sampled_coverage_order
 from likewise.answers.links import Links
-from likewise.answers.proposals import Pool, Proposal, any_open_pair
+from likewise.answers.pool import Pool, Proposal, any_open_pair
 from likewise.answers.standing import Pair, pair_of
 
 PATIENCE = 5

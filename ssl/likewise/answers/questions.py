@@ -23,7 +23,7 @@ from likewise.answers.leases import (
     release_expired,
 )
 from likewise.answers.links import Links, links_from
-from likewise.answers.proposals import Proposer
+from likewise.answers.pool import Proposer
 from likewise.answers.standing import Answer, Pair, Standing, Verdict
 from likewise.answers.store import (
     AnswerStore,

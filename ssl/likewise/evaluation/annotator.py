@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from likewise.answers.links import links_from
-from likewise.answers.proposals import Proposal, proposer_for
+from likewise.answers.pool import Proposal
+from likewise.answers.proposals import proposer_for
 from likewise.answers.standing import Pair, Verdict, pair_of
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.errors import LikewiseError, UsageError

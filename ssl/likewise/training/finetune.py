@@ -6,27 +6,23 @@ measured on them before and after; the second learns from every answer and is wh
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from jaxtyping import Float, Int8, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.answers.links import Links, links_from, split_answers
+from likewise.answers.links import links_from, split_answers
 from likewise.answers.standing import Answer
 from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
-from likewise.evaluation import metrics
 from likewise.files import read_json, write_json
-from likewise.images.augmentation import Views, whole_view
+from likewise.images.augmentation import Views
 from likewise.images.store import Images, open_images
-from likewise.models.backbones import Backbone
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.runs import (
     Run,
@@ -39,21 +35,20 @@ from likewise.models.runs import (
 )
 from likewise.progress import say
 from likewise.settings import Finetune, config_of
-from likewise.training.batches import Request, Rows, divide_cores, view_batches
+from likewise.training.answer_sampler import STEPS_PER_EPOCH, AnswerSampler
+from likewise.training.batches import Request, divide_cores, view_batches
+from likewise.training.held_out import Measures, held_out_measures
 from likewise.training.loop import Training, load_checkpoint, precision_of, train
 from likewise.training.losses import contrastive_loss, supervised_contrastive_loss, triplet_loss
 from likewise.training.pretrain import pick_recipe
 from likewise.workspace import Workspace
 
-STEPS_PER_EPOCH = 25
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
 FEWEST_ANSWERS = 10
 FEW_PAIRS = 20
 """Below so many pairs of a kind the figures are called rough."""
 VIEWS = 2
-
-Measures = dict[str, float | int | None]
 
 
 @dataclass(frozen=True)
@@ -277,60 +272,3 @@ class _Tuning:
         loss.backward()  # type: ignore[no-untyped-call]
         self.backbone.train().zero_grad(set_to_none=True)
         return loss.detach()
-
-
-class AnswerSampler:
-    """Draws batches of answered pairs, so that every batch holds images that are related.
-
-    An answer's weight falls with the square root of the sizes of the groups it touches, so that
-    large groups do not drown small ones.
-    """
-
-    def __init__(
-        self, answers: Sequence[Answer], positions: dict[str, int], batch_size: int, seed: int
-    ) -> None:
-        self.pairs = np.array([[positions[each.a], positions[each.b]] for each in answers])
-        self.weights = _weights(answers, links_from(answers))
-        self.batch_size, self.seed = batch_size, seed
-
-    def plan(self, epoch: int) -> list[Rows]:
-        """The images of each step of an epoch: distinct positions, at most ``batch_size``."""
-        rng = np.random.default_rng((self.seed, epoch))
-        return [self._draw(rng) for _ in range(STEPS_PER_EPOCH)]
-
-    def _draw(self, rng: np.random.Generator) -> Rows:
-        # Gumbel top-k: a weighted order without replacement
-        order = np.argsort(-(np.log(self.weights) + rng.gumbel(size=len(self.weights))))
-        chosen: dict[int, None] = {}
-        for pair in self.pairs[order]:
-            new = [int(row) for row in pair if row not in chosen]
-            if len(chosen) + len(new) > self.batch_size:
-                break
-            chosen.update(dict.fromkeys(new))
-        return np.array(list(chosen), dtype=np.int64)
-
-
-def _weights(answers: Sequence[Answer], links: Links) -> npt.NDArray[np.float64]:
-    sizes = Counter(links.root(image) for each in answers for image in each.pair)
-    return np.array(
-        [(sizes[links.root(each.a)] * sizes[links.root(each.b)]) ** -0.25 for each in answers]
-    )
-
-
-def held_out_measures(backbone: Backbone, images: Images, answers: Sequence[Answer]) -> Measures:
-    """Pair AUC of a model on some answers, and their numbers; AUC None without both verdicts."""
-    same = np.array([each.verdict == "similar" for each in answers], dtype=bool)
-    similar = int(same.sum())
-    counts = {"similar": similar, "dissimilar": len(same) - similar}
-    measures: Measures = {"auc": None, "answers": len(answers), **counts}
-    if not all(counts.values()):
-        return measures
-    ids = sorted({image for each in answers for image in each.pair})
-    size = backbone.architecture.image_size
-    views = np.stack([whole_view(images[images.positions[each]], size) for each in ids])
-    parts = torch.split(torch.from_numpy(views), 256)
-    vectors = torch.cat([backbone.eval().embed(part) for part in parts]).numpy()
-    place = {image: row for row, image in enumerate(ids)}
-    pairs = np.array([[place[each.a], place[each.b]] for each in answers])
-    scores = (vectors[pairs[:, 0]] * vectors[pairs[:, 1]]).sum(axis=1)
-    return measures | {"auc": metrics.auc(metrics.roc(scores, same))}
