@@ -19,7 +19,7 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.images.ingest import ingest
 from likewise.images.store import open_images
 from likewise.neighbours.vectors import write_embeddings
-from likewise.settings import Ingest, Label
+from likewise.settings import Ingest, Label, Strategy
 from likewise.workspace import Workspace
 from likewise_labeler.desk import Desk, Ready
 from likewise_labeler.pictures import LONG_SIDE, Pictures
@@ -188,6 +188,16 @@ def test_a_new_model_is_picked_up(ready: Workspace) -> None:
     second = desk.look()
     assert isinstance(second, Ready)
     assert second.model == "run-f2"
+
+
+@pytest.mark.parametrize("strategy", ["cover-place", "neighbours", "random"])
+def test_the_chosen_strategy_proposes_the_pairs(
+    ready: Workspace, monkeypatch: pytest.MonkeyPatch, strategy: Strategy
+) -> None:
+    monkeypatch.setenv("LIKEWISE_STRATEGY", strategy)
+    press(opened(), "Similar")
+    with open_answers(ready) as store:
+        assert [each.strategy for each in store.current()] == [strategy]
 
 
 def test_only_images_that_are_there_and_not_held_out_are_asked_about(

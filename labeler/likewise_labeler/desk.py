@@ -11,6 +11,7 @@ from likewise.answers.store import AnswerStore, open_answers
 from likewise.errors import LikewiseError
 from likewise.images.store import open_images
 from likewise.neighbours.vectors import embedded, load_embeddings
+from likewise.settings import Strategy
 from likewise.workspace import Workspace
 from likewise_labeler.pictures import Pictures
 
@@ -41,8 +42,8 @@ class Missing:
 class Desk:
     """Opens a workspace, and opens it again when a model, the images or the settings change."""
 
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
+    def __init__(self, workspace: Workspace, strategy: Strategy = "cover-place") -> None:
+        self.workspace, self.strategy = workspace, strategy
         self._lock = threading.Lock()
         self._store: AnswerStore | None = None
         self._stamp: Stamp | None = None
@@ -72,7 +73,7 @@ class Desk:
             embeddings = load_embeddings(self.workspace)
             hidden = set(images.ids[images.held_out].tolist())
             hidden |= embeddings.positions.keys() - images.positions.keys()
-            proposer = proposer_for("cover-place", embeddings, hidden)
+            proposer = proposer_for(self.strategy, embeddings, hidden)
             store = open_answers(self.workspace)
         except LikewiseError as error:
             return Missing("trouble", str(error))

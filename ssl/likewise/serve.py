@@ -84,7 +84,7 @@ def label(workspace: Workspace, settings: Label) -> Served:
         say(f"port {settings.port} is taken, using {port}")
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{host}:{port}"
-    with _interruptible(), _running(workspace, settings.host, port) as process:
+    with _interruptible(), _running(workspace, settings, port) as process:
         try:
             _wait_until_up(process, url)
             say(f"labeler: {url} (Ctrl-C ends it; every answer is stored at once)")
@@ -147,11 +147,15 @@ def command_for(host: str, port: int) -> list[str]:
 
 
 @contextmanager
-def _running(workspace: Workspace, host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def _running(workspace: Workspace, settings: Label, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The app's process; it is ended when the block ends, however it ends."""
     process = subprocess.Popen(
-        command_for(host, port),
-        env={**os.environ, "LIKEWISE_WORKSPACE": str(workspace.path)},
+        command_for(settings.host, port),
+        env={
+            **os.environ,
+            "LIKEWISE_WORKSPACE": str(workspace.path),
+            "LIKEWISE_STRATEGY": settings.strategy,
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the app

@@ -156,6 +156,9 @@ class Label(Common):
     """Address to listen on."""
     port: int = 8501
     """Port to listen on."""
+    strategy: Strategy = "cover-place"
+    """Which pairs to ask about: cover-place (finds the group of each image), neighbours (at most a
+    quarter of very similar pairs), random."""
     browser: bool = True
     """Whether to open a browser window; without the flag it does."""
 
