@@ -1,5 +1,16 @@
 """Entry for ``streamlit run labeler/app.py``; `likewise label` starts the same app."""
 
-from likewise_labeler.app import main
+from pathlib import Path
 
-main()
+from starlette.middleware import Middleware
+from streamlit.starlette import App
+
+import likewise_labeler
+from likewise_labeler.gate import Gate
+from likewise_labeler.routes import routes
+
+app = App(
+    Path(likewise_labeler.__file__).with_name("main.py"),
+    routes=routes(),
+    middleware=[Middleware(Gate)],
+)

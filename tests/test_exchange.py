@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from sqlalchemy import delete
 
 from likewise.answers.exchange import export_answers, import_answers
 from likewise.answers.standing import Answer
 from likewise.answers.store import NewAnswer, open_answers
+from likewise.answers.tables import answers_table
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.ingest import ingest
 from likewise.images.store import open_images
@@ -23,8 +25,8 @@ MOMENT = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LIKEWISE_DATABASE_URL", raising=False)
+def database(monkeypatch: pytest.MonkeyPatch, database_url: str) -> None:
+    monkeypatch.setenv("LIKEWISE_DATABASE_URL", database_url)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def filled(folder: Path) -> Workspace:
     """The workspace with four answers, one of them undone."""
     workspace = Workspace(folder / "workspace")
-    forget_answers(workspace)
     images = open_images(workspace)
     ends = [str(each) for row, each in enumerate(images.ids) if "end" in images.path(row).name]
     one, two, three = [str(each) for each in images.ids if str(each) not in ends][:3]
@@ -75,8 +76,8 @@ def standing(workspace: Workspace) -> list[Answer]:
 
 
 def forget_answers(workspace: Workspace) -> None:
-    for file in workspace.path.glob("labels.db*"):
-        file.unlink()
+    with open_answers(workspace) as store, store.writing() as connection:
+        connection.execute(delete(answers_table))
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -182,6 +183,30 @@ def test_a_table_from_pandas_is_understood(tmp_path: Path, filled: Workspace) ->
     assert import_answers(filled, AnswersImport(file=tmp_path / "table.parquet")).answers == 1
     assert standing(filled)[-1].time == MOMENT
     assert standing(filled)[-1].annotator == "import"
+
+
+def test_known_truths_settle_their_pairs(tmp_path: Path, filled: Workspace) -> None:
+    """Also where the same rows were imported as ordinary answers before, or will be after."""
+    one, two, three = (each.pair for each in standing(filled))
+    file = tmp_path / "truth.csv"
+    rows = [(*one, "dissimilar"), (*three, "similar")]
+    text = "".join(f"{a},{b},{verdict}\n" for a, b, verdict in rows)
+    file.write_text("id_a,id_b,verdict\n" + text)
+    assert import_answers(filled, AnswersImport(file=file, annotator="sheet")).answers == 2
+    for expected in (2, 0):
+        gold = AnswersImport(file=file, annotator="sheet", gold=True)
+        assert import_answers(filled, gold).answers == expected
+    with open_answers(filled) as store:
+        settled = {each.pair: (each.verdict, each.strategy) for each in store.settled()}
+    assert settled == {
+        one: ("dissimilar", "gold"), two: ("dissimilar", "x"), three: ("similar", "gold")
+    }  # fmt: skip
+    exported = tmp_path / "answers.jsonl"
+    export_answers(filled, AnswersExport(file=exported))
+    forget_answers(filled)
+    import_answers(filled, AnswersImport(file=exported))
+    with open_answers(filled) as store:
+        assert {each.pair: (each.verdict, each.strategy) for each in store.settled()} == settled
 
 
 @pytest.mark.parametrize(

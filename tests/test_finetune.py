@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from likewise.answers.links import split_answers
+from likewise.answers.holdout import split_answers
 from likewise.answers.standing import Answer, Verdict
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.errors import LikewiseError, UsageError

@@ -15,7 +15,7 @@ LAYERS = [
     {"neighbours"},
     {"answers"},
     {"training", "evaluation"},
-    {"demo", "serve", "status", "api", "cli"},
+    {"demo", "jobs", "people", "serve", "status", "api", "cli"},
 ]
 
 

@@ -1,12 +1,15 @@
 import itertools
-from collections import deque
+import sys
+from collections import Counter, deque
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from likewise.answers.links import Links, components, explain, links_from, split_answers
+from likewise.answers.holdout import components, split_answers
+from likewise.answers.links import Links, explain, links_from
 from likewise.answers.standing import Answer, Standing, Undo, Verdict
 from likewise.errors import UsageError
 
@@ -101,6 +104,149 @@ def _check_chain(
     assert all(one[1] == two[0] for one, two in itertools.pairwise(chain))
     assert sum(step[2] == "dissimilar" for step in chain) == dissimilar
     assert all((frozenset(step[:2]), step[2]) in given for step in chain)
+
+
+few_pairs = st.sampled_from(list(itertools.combinations("abcde", 2)))
+clear = st.sampled_from(["similar", "similar", "dissimilar", "dissimilar", "unsure"])
+Taken = dict[int, tuple[tuple[str, str], Verdict]]
+changes = st.one_of(
+    st.tuples(st.just("add"), few_pairs, clear, st.integers(1, 60)),
+    st.tuples(st.just("add"), few_pairs, clear, st.integers(1, 60)),
+    st.tuples(st.just("remove"), st.integers(0, 60)),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(changes, max_size=40))
+def test_links_after_any_insertions_and_removals_equal_those_from_scratch(
+    steps: list[tuple[Any, ...]],
+) -> None:
+    links = Links()
+    taken: Taken = {}
+    for kind, *what in steps:
+        if kind == "add":
+            pair, verdict, number = what
+            if number in taken:
+                continue
+            links.add(pair[0], pair[1], verdict, number)
+            taken[number] = pair, verdict
+        elif taken:
+            number = sorted(taken)[what[0] % len(taken)]
+            links.remove(number)
+            del taken[number]
+        _check_links(links, taken)
+
+
+def _check_links(links: Links, taken: Taken) -> None:
+    answers = [answer(*pair, verdict, number) for number, (pair, verdict) in sorted(taken.items())]
+    accepted, contradicting = slow_reference(answers)
+    relations = {
+        (a, b): slow_relation(accepted, a, b) for a, b in itertools.permutations(IMAGES, 2)
+    }
+    assert {pair: links.relation(*pair) for pair in relations} == relations
+    assert [(each.number, each.pair, each.verdict) for each in links.contradictions] == [
+        (each.number, each.pair, each.verdict) for each in contradicting
+    ]
+    known = {image for each in answers if each.verdict != "unsure" for image in each.pair}
+    groups = {frozenset([a, *(b for b in known if relations.get((a, b)) == "must")]) for a in known}
+    assert sorted(map(set, links.groups()), key=sorted) == sorted(map(set, groups), key=sorted)
+    assert links.groups_of_several == sum(len(group) > 1 for group in groups)
+    assert links.asks == Counter(image for each in answers for image in each.pair)
+    for a, b in relations:
+        said = {(frozenset(each.pair), each.verdict) for each in answers}
+        _check_chain(a, b, explain(links, a, b), int(relations[a, b] == "cannot"), said)
+        assert bool(explain(links, a, b)) == (relations[a, b] is not None)
+    for each in links.contradictions:
+        earlier = [other for other in answers if other.number < each.number]
+        said = {(frozenset(other.pair), other.verdict) for other in earlier}
+        assert each.chain
+        _check_chain(each.a, each.b, list(each.chain), int(each.verdict == "similar"), said)
+    for root in links.roots():
+        assert all(links.root(image) == root for image in links.members(root))
+        assert all(links.root(other) == other for other in links.denied(root))
+        assert all(root in links.denied(other) for other in links.denied(root))
+
+
+def test_what_was_contradicted_counts_in_its_turn_once_nothing_contradicts_it() -> None:
+    links = Links()
+    links.add("d", "c", "dissimilar")
+    links.add("a", "b", "similar")
+    links.add("b", "c", "dissimilar")
+    links.add("a", "c", "similar")
+    links.add("a", "d", "similar")
+    assert [each.pair for each in links.contradictions] == [("a", "c")]
+    links.remove(2)
+    assert links.relation("a", "c") == "must"
+    assert [each.pair for each in links.contradictions] == [("a", "d")]
+    links.add("a", "b", "similar", 2)
+    assert [each.pair for each in links.contradictions] == [("a", "c")]
+
+
+def test_a_number_is_taken_in_once_and_only_what_was_taken_in_is_removed() -> None:
+    links = Links()
+    links.add("a", "b", "similar", 5)
+    with pytest.raises(ValueError, match="answer 5"):
+        links.add("a", "c", "similar", 5)
+    with pytest.raises(KeyError):
+        links.remove(4)
+    assert links.groups() == [["a", "b"]]
+
+
+def _ring(groups: int) -> Links:
+    """Groups of 100 images, each a chain; 100 answers say that each differs from the next one.
+
+    Numbers 1 to 99 make the group 000, 100 to 198 the group 001, and so on.
+    """
+    links = Links()
+    for group in range(groups):
+        for place in range(99):
+            links.add(f"{group:03}-{place:02}", f"{group:03}-{place + 1:02}", "similar")
+    for group, place in itertools.product(range(groups), range(100)):
+        other = (group + 1) % groups
+        links.add(f"{group:03}-{place:02}", f"{other:03}-{(place * 7) % 100:02}", "dissimilar")
+    return links
+
+
+def _calls(links: Links, change: tuple[Any, ...]) -> int:
+    """How many functions, built-in ones included, are called to add or remove an answer."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        if len(change) == 1:
+            links.remove(change[0])
+        else:
+            links.add(*change)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_a_change_costs_the_same_however_many_other_groups_there_are() -> None:
+    changes: list[tuple[Any, ...]] = [
+        ("000-00", "000-50", "similar", 50_000),  # follows anyway
+        (50_000,),
+        (42,),  # tears the chain of group 000
+        ("000-41", "000-42", "similar", 42),
+        ("000-10", "001-20", "similar", 50_001),  # contradicts
+        (5,),  # an answer that it disagrees with
+        ("000-04", "000-05", "similar", 5),
+        ("000-05", "000-95", "dissimilar", 0),  # contradicts newer ones, as the oldest of all
+        (0,),
+        ("000-10", "003-30", "similar", 50_002),  # joins two groups
+        (50_002,),
+    ]
+    costs = []
+    for links in (_ring(5), _ring(100)):
+        costs.append([_calls(links, change) for change in changes])
+        assert [each.number for each in links.contradictions] == [50_001]
+        assert len(links.group_of("000-10")) == 100
+    for few, many in zip(*costs, strict=True):
+        assert many <= 1.2 * few + 50
 
 
 @given(st.lists(st.one_of(st.tuples(pairs, verdicts), st.just("undo")), max_size=25))

@@ -1,21 +1,24 @@
 """What all sessions of one workspace share: questions and pictures, reopened when files change."""
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from likewise.answers.people import People
 from likewise.answers.proposals import proposer_for
 from likewise.answers.questions import Questions
-from likewise.answers.store import AnswerStore, open_answers
+from likewise.answers.store import AnswerStore
 from likewise.errors import LikewiseError
-from likewise.images.store import open_images
-from likewise.neighbours.vectors import embedded, load_embeddings
-from likewise.settings import Strategy
+from likewise.images.store import Images, open_images
+from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings
+from likewise.settings import Label, Strategy
 from likewise.workspace import Workspace
-from likewise_labeler.pictures import Pictures
+from likewise_labeler.pictures import Pictures, full_sizes
+from likewise_labeler.secret import secret
 
-Stamp = tuple[str, tuple[int, ...]]
+Stamp = tuple[str, tuple[tuple[int, int], ...]]
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,14 @@ class Ready:
     """There is something to label."""
 
     questions: Questions
+    store: AnswerStore
     pictures: Pictures
-    images: int
-    """How many may be asked about."""
+    images: Images
+    embeddings: Embeddings
     model: str
     """Name of the run whose embedding proposes."""
+    count: int
+    """Images that may be asked about."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +48,16 @@ class Missing:
 class Desk:
     """Opens a workspace, and opens it again when a model, the images or the settings change."""
 
-    def __init__(self, workspace: Workspace, strategy: Strategy = "cover-place") -> None:
-        self.workspace, self.strategy = workspace, strategy
+    def __init__(
+        self,
+        workspace: Workspace,
+        strategy: Strategy = "cover-place",
+        second_share: float = Label.second_share,
+    ) -> None:
+        self.workspace, self.strategy, self.second_share = workspace, strategy, second_share
         self._lock = threading.Lock()
-        self._store: AnswerStore | None = None
+        self._opening = threading.Lock()
+        self._store: tuple[str, AnswerStore, People] | None = None
         self._stamp: Stamp | None = None
         self._state: Ready | Missing = Missing("workspace", "")
 
@@ -54,7 +66,11 @@ class Desk:
         return self._stamp is not None and self._stamp == self._stamp_now()
 
     def look(self) -> Ready | Missing:
-        """The state of the workspace now."""
+        """The state of the workspace now; the last one while another thread opens a new one."""
+        if self.is_current():
+            return self._state
+        if isinstance(self._state, Ready) and self._lock.locked():
+            return self._state
         with self._lock:
             if not self.is_current():
                 stamp = self._stamp_now()
@@ -63,26 +79,52 @@ class Desk:
                 self._stamp = None if broken else stamp
             return self._state
 
+    def store(self) -> AnswerStore:
+        """The answers, also where there is nothing to label yet.
+
+        Raises:
+            LikewiseError: there is no workspace, or the database cannot be opened.
+        """
+        return self._answers()[1]
+
+    def people(self) -> People:
+        """Who may sign in.
+
+        Raises:
+            LikewiseError: there is no workspace, or the database cannot be opened.
+        """
+        return self._answers()[2]
+
+    def _answers(self) -> tuple[str, AnswerStore, People]:
+        url = self.workspace.require().database_url
+        with self._opening:
+            if self._store is None or self._store[0] != url:
+                store = AnswerStore(url)
+                old, self._store = self._store, (url, store, People(store))
+                if old is not None:
+                    old[1].close()
+            return self._store
+
     def _open(self) -> Ready | Missing:
         try:
             if not self.workspace.exists():
                 return Missing("workspace", "")
             if not embedded(self.workspace):
                 return Missing("embeddings", "")
+            store = self.store()
             images = open_images(self.workspace)
             embeddings = load_embeddings(self.workspace)
             hidden = set(images.ids[images.held_out].tolist())
             hidden |= embeddings.positions.keys() - images.positions.keys()
             proposer = proposer_for(self.strategy, embeddings, hidden)
-            store = open_answers(self.workspace)
+            shown = embeddings.positions.keys() - hidden
+            questions = Questions(
+                store, proposer, shown, embeddings.fingerprint, second_share=self.second_share
+            )
+            pictures = Pictures(images, full_sizes(self.workspace, images), secret(self.workspace))
         except LikewiseError as error:
             return Missing("trouble", str(error))
-        if self._store is not None:
-            self._store.close()
-        self._store = store
-        shown = embeddings.positions.keys() - hidden
-        questions = Questions(store, proposer, shown, embeddings.fingerprint)
-        return Ready(questions, Pictures(images), len(shown), embeddings.model)
+        return Ready(questions, store, pictures, images, embeddings, embeddings.model, len(shown))
 
     def _stamp_now(self) -> Stamp:
         watched = (
@@ -90,15 +132,51 @@ class Desk:
             self.workspace.manifest_file,
             self.workspace.embeddings,
         )
-        times = tuple(_changed_at(each) for each in watched)
-        try:
-            return self.workspace.database_url, times
-        except LikewiseError as error:
-            return str(error), times
+        return os.environ.get("LIKEWISE_DATABASE_URL", ""), tuple(map(_changed, watched))
 
 
-def _changed_at(path: Path) -> int:
+_desks: dict[tuple[str, Strategy, float], Desk] = {}
+_desks_lock = threading.Lock()
+
+
+def desk_of(
+    path: str, strategy: Strategy = "cover-place", second_share: float = Label.second_share
+) -> Desk:
+    """The one desk of a workspace, shared by all sessions and routes of this process."""
+    key = (path, strategy, second_share)
+    with _desks_lock:
+        if key not in _desks:
+            _desks[key] = Desk(Workspace(path), strategy, second_share)
+        return _desks[key]
+
+
+def the_desk() -> Desk:
+    """The desk that the environment names, as `likewise label` sets it."""
+    return desk_of(
+        str(Workspace().path),
+        strategy_of(os.environ.get("LIKEWISE_STRATEGY", "")),
+        share_of(os.environ.get("LIKEWISE_SECOND_SHARE", "")),
+    )
+
+
+def strategy_of(name: str) -> Strategy:
+    """The strategy of that name; the default one where there is none."""
+    known = [each for each in get_args(Strategy) if each == name]
+    return known[0] if known else Label.strategy
+
+
+def share_of(text: str) -> float:
+    """The share (0 to 1) that ``text`` says; the default one where it says none."""
     try:
-        return path.stat().st_mtime_ns
+        share = float(text)
+    except ValueError:
+        return Label.second_share
+    return share if 0 <= share <= 1 else Label.second_share
+
+
+def _changed(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
     except OSError:
-        return 0
+        return 0, 0
+    return stat.st_mtime_ns, stat.st_size

@@ -1,84 +1,176 @@
-"""Images as the browser gets them: at display size, encoded once, kept within a bound."""
+"""Images as the browser gets them: at display size, encoded once, at addresses that last."""
 
-import base64
+import hashlib
+import hmac
 import io
 import threading
 from collections import OrderedDict
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Int32, UInt8
 from PIL import Image
 
 from likewise.errors import LikewiseError
-from likewise.images.decode import load
-from likewise.images.manifest import display
+from likewise.images.decode import decode
+from likewise.images.manifest import display, read_table
 from likewise.images.store import Images
+from likewise.workspace import Workspace
 
-SHORT_SIDE = 720
-LONG_SIDE = 1280
+Size = Literal["full", "tile", "thumb"]
+LONG_SIDES: dict[Size, int] = {"full": 1280, "tile": 320, "thumb": 96}
 """Of a picture on the screen, in pixels, at most."""
+SHORT_SIDE = 720
+"""Of a full picture, in pixels, at most."""
 TINY = 160
-"""Up to this long side a picture is sent losslessly and enlarged without smoothing."""
-BOUND = 64 * 2**20
+"""Up to this long side an image is sent losslessly and enlarged without smoothing."""
+BOUND = 96 * 2**20
 """Bytes that are kept, for all sessions together."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image ready for an ``<img>``."""
+class Encoded:
+    """The bytes of a picture."""
 
-    url: str
-    """Its bytes, as a data URL: no second request, nothing that a stranger could fetch."""
-    name: str
-    """Of its file, without the folder."""
-    tiny: bool
-    """To be enlarged without smoothing."""
-    gone: bool
-    """The file is gone; this is the smaller prepared copy."""
+    data: bytes
+    media: str
+    """Media type."""
+    lasting: bool
+    """Whether the same address will always bring these bytes: not while a file is gone."""
 
 
 class Pictures:
-    """Pictures of a workspace's images; may be shared by threads."""
+    """Pictures of a workspace's images; may be shared by threads.
 
-    def __init__(self, images: Images, bound: int = BOUND) -> None:
-        self._images, self._bound = images, bound
-        self._kept: OrderedDict[str, Picture] = OrderedDict()
+    ``sizes`` are the heights and widths of the files, row by row of ``images``. Whoever knows
+    ``key`` can make addresses.
+    """
+
+    def __init__(
+        self, images: Images, sizes: Int32[np.ndarray, "N 2"], key: bytes, bound: int = BOUND
+    ) -> None:
+        self._images, self._sizes, self._key, self._bound = images, sizes, key, bound
+        self._kept: OrderedDict[tuple[str, Size], Encoded] = OrderedDict()
+        self._coming: dict[tuple[str, Size], Future[Encoded]] = {}
         self._bytes = 0
         self._lock = threading.Lock()
 
-    def picture(self, image: str) -> Picture:
-        """The picture of an image id.
+    def address(self, image: str, size: Size) -> str:
+        """Where the browser finds a picture; it is signed, so that none can be guessed."""
+        return f"{self._address(image)}?size={size}"
+
+    def signed(self, image: str, signature: str) -> bool:
+        """Whether the signature belongs to the image."""
+        return hmac.compare_digest(self._signature(image).encode(), signature.encode())
+
+    def about(self, image: str) -> dict[str, Any]:
+        """What the browser needs to show an image, ready for JSON; also of one that is gone."""
+        row, address = self._images.positions.get(image), self._address(image)
+        name, gone, height, width = "file gone", True, 0, 0
+        if row is not None:
+            path = self._images.path(row)
+            name, gone = display(path.name), not path.exists()
+            height, width = map(int, self._sizes[row])
+        return {
+            "id": image,
+            "name": name,
+            "full": f"{address}?size=full",
+            "tile": f"{address}?size=tile",
+            "thumb": f"{address}?size=thumb",
+            "width": width,
+            "height": height,
+            "tiny": row is not None and self._tiny(row),
+            "gone": gone,
+        }
+
+    def bytes_of(self, image: str, size: Size) -> tuple[bytes, str]:
+        """The picture and its media type.
 
         Raises:
             KeyError: the workspace has no such image.
         """
+        encoded = self.encoded(image, size)
+        return encoded.data, encoded.media
+
+    def encoded(self, image: str, size: Size) -> Encoded:
+        """The picture; encoded once, however many ask at the same time.
+
+        Raises:
+            KeyError: the workspace has no such image.
+        """
+        wanted = (image, size)
         with self._lock:
-            if image in self._kept:
-                self._kept.move_to_end(image)
-                return self._kept[image]
-        made = self._make(self._images.positions[image])
+            if wanted in self._kept:
+                self._kept.move_to_end(wanted)
+                return self._kept[wanted]
+            coming = self._coming.get(wanted)
+            if coming is None:
+                mine = self._coming[wanted] = Future()
+        if coming is not None:
+            return coming.result()
+        try:
+            made = self._encode(image, size)
+        except BaseException as error:
+            with self._lock:
+                del self._coming[wanted]
+            mine.set_exception(error)
+            raise
         with self._lock:
-            if image not in self._kept:
-                self._kept[image] = made
-                self._bytes += len(made.url)
-            while self._bytes > self._bound and len(self._kept) > 1:
-                self._bytes -= len(self._kept.popitem(last=False)[1].url)
+            del self._coming[wanted]
+            self._keep(wanted, made)
+        mine.set_result(made)
         return made
 
-    def _make(self, row: int) -> Picture:
-        path = self._images.path(row)
-        try:
-            pixels, gone = load(path, short_side=SHORT_SIDE), False
-        except LikewiseError:
-            pixels, gone = self._images[row], True
-        image = Image.fromarray(np.asarray(pixels))
-        image.thumbnail((LONG_SIDE, LONG_SIDE))
-        tiny = max(image.size) <= TINY
+    def _keep(self, wanted: tuple[str, Size], made: Encoded) -> None:
+        if not made.lasting:
+            return
+        self._kept[wanted] = made
+        self._bytes += len(made.data)
+        while self._bytes > self._bound and len(self._kept) > 1:
+            self._bytes -= len(self._kept.popitem(last=False)[1].data)
+
+    def _encode(self, image: str, size: Size) -> Encoded:
+        row = self._images.positions.get(image)
+        pixels = self._from_file(row, image) if size == "full" and row is not None else None
+        lasting = size != "full" or pixels is not None
+        shown = Image.fromarray(np.asarray(self._images.find(image) if pixels is None else pixels))
+        shown.thumbnail((LONG_SIDES[size], LONG_SIDES[size]))
         data = io.BytesIO()
-        if tiny:
-            image.save(data, "PNG")
-        else:
-            image.save(data, "JPEG", quality=88)
-        kind = "png" if tiny else "jpeg"
-        url = f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
-        return Picture(url, display(path.name), tiny, gone)
+        if row is not None and self._tiny(row):
+            shown.save(data, "PNG")
+            return Encoded(data.getvalue(), "image/png", lasting)
+        shown.save(data, "JPEG", quality=88)
+        return Encoded(data.getvalue(), "image/jpeg", lasting)
+
+    def _from_file(self, row: int, image: str) -> UInt8[np.ndarray, "H W 3"] | None:
+        """The pixels of the image's file; None where no file holds that image any more."""
+        for path in self._images.paths(row):
+            try:
+                data = path.read_bytes()
+                if hashlib.blake2b(data, digest_size=16).hexdigest() == image:
+                    return decode(data, short_side=SHORT_SIDE)
+            except (OSError, LikewiseError):
+                continue
+        return None
+
+    def _tiny(self, row: int) -> bool:
+        return int(self._sizes[row].max()) <= TINY
+
+    def _address(self, image: str) -> str:
+        return f"/likewise/images/{image}.{self._signature(image)}"
+
+    def _signature(self, image: str) -> str:
+        data = image.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(data, digest_size=12, key=self._key, person=b"picture").hexdigest()
+
+
+def full_sizes(workspace: Workspace, images: Images) -> Int32[np.ndarray, "N 2"]:
+    """Height and width of each image's file, in pixels, upright; row by row of ``images``."""
+    table, _ = read_table(workspace.manifest_file, ["id", "status", "width", "height"])
+    usable = np.flatnonzero(table.column("status").to_numpy() == "ok")
+    if table.column("id").to_numpy()[usable].tolist() != images.ids.tolist():
+        return images.sizes  # ingested again a moment ago: nearly as good until the next look
+    height, width = (table.column(name).to_numpy()[usable] for name in ("height", "width"))
+    return np.stack([height, width], axis=1).astype(np.int32)

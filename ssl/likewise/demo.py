@@ -18,6 +18,7 @@ from likewise.evaluation.truth import read_truth
 from likewise.images.ingest import ingest
 from likewise.images.samples import write_digits
 from likewise.images.store import Images, open_images
+from likewise.jobs.next_step import IMAGES_SEEN
 from likewise.models.runs import Run, runs_of
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import embedded
@@ -37,8 +38,6 @@ from likewise.training.finetune import finetune
 from likewise.training.pretrain import collapse_of, pretrain
 from likewise.workspace import Workspace
 
-IMAGES_SEEN = 48_000
-"""Images shown to the network in the demo, over all epochs."""
 HOLD_OUT = 0.2
 
 

@@ -1,9 +1,9 @@
-"""`likewise label`: the app in a process of its own, on this machine only."""
+"""`likewise label`: the app in a process of its own; beyond this machine only with a sign-in."""
 
-import ipaddress
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,11 +21,13 @@ from typing import Any
 
 from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
-from likewise.neighbours.vectors import embedded
+from likewise.people import Gate, gate_for, is_loopback
 from likewise.progress import say
 from likewise.settings import Label
 from likewise.workspace import Workspace
 
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""Addresses that mean every interface, and where to find what listens there."""
 _PORTS_TRIED = 50
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
@@ -40,7 +42,7 @@ _STREAMLIT = {
     "client.toolbarMode": "minimal",
     "client.showErrorDetails": "none",
     "theme.light.primaryColor": "#0f766e",
-    "theme.dark.primaryColor": "#2dd4bf",
+    "theme.dark.primaryColor": "#0d9488",
     "theme.baseRadius": "0.6rem",
 }
 
@@ -68,25 +70,25 @@ def label(workspace: Workspace, settings: Label) -> Served:
     """Serve the app until it is interrupted (Ctrl-C or SIGTERM).
 
     Raises:
-        UsageError: the address is not on this machine.
-        LikewiseError: there is nothing to label yet, the answers cannot be opened, no port is
-            free, or the app does not start.
+        UsageError: others could reach the address and nobody has to sign in there, or a setting
+            will not do.
+        LikewiseError: the answers cannot be opened, no port is free, or the app does not start.
     """
-    refuse_strangers(settings.host)
-    if not embedded(workspace.require()):
-        raise LikewiseError(
-            f"{workspace.path} has no embeddings yet; run `likewise pretrain`, then "
-            "`likewise embed`"
-        )
+    check(settings)
+    gate = gate_for(settings.host, workspace)
     before = _standing(workspace)
     port = free_port(settings.host, settings.port)
     if port != settings.port:
         say(f"port {settings.port} is taken, using {port}")
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{port}"
-    with _interruptible(), _running(workspace, settings, port) as process:
+    url = address_of(settings.host, port, tls=settings.ssl_cert is not None)
+    if gate != "open" and settings.ssl_cert is None and not is_loopback(settings.host):
+        say(
+            "warning: without --ssl-cert and --ssl-key names, passwords and images cross the "
+            "network unencrypted"
+        )
+    with _interruptible(), _running(workspace, settings, port, gate) as process:
         try:
-            _wait_until_up(process, url)
+            _wait_until_up(process, address_of(settings.host, port, url.startswith("https"), True))
             say(f"labeler: {url} (Ctrl-C ends it; every answer is stored at once)")
             if settings.browser:
                 webbrowser.open(url)
@@ -98,21 +100,27 @@ def label(workspace: Workspace, settings: Label) -> Served:
     return Served(url, total - before, total)
 
 
-def refuse_strangers(host: str) -> None:
-    """Insist on a loopback address, as there is no sign-in.
+def check(settings: Label) -> None:
+    """Refuse settings that cannot work.
 
     Raises:
-        UsageError: others could reach the app at ``host``.
+        UsageError: says which and why.
     """
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise UsageError(
-            f"--host {host}: the labeler has no sign-in yet, so it listens on this machine only; "
-            "use 127.0.0.1 and, from elsewhere, an SSH tunnel"
-        )
+    if not 0 <= settings.second_share <= 1:
+        raise UsageError(f"--second-share {settings.second_share}: give a share from 0 to 1")
+    if (settings.ssl_cert is None) != (settings.ssl_key is None):
+        raise UsageError("--ssl-cert and --ssl-key belong together; give both, or neither")
+    for flag, file in (("--ssl-cert", settings.ssl_cert), ("--ssl-key", settings.ssl_key)):
+        if file is not None and not file.is_file():
+            raise UsageError(f"{flag} {file}: there is no such file")
+
+
+def address_of(host: str, port: int, tls: bool = False, nearby: bool = False) -> str:
+    """What to open in a browser; with ``nearby`` always a way from this machine itself."""
+    if host in _EVERYWHERE:
+        host = _EVERYWHERE[host] if nearby else socket.gethostname()
+    host = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{host}:{port}"
 
 
 def free_port(host: str, wanted: int) -> int:
@@ -135,28 +143,43 @@ def free_port(host: str, wanted: int) -> int:
     raise LikewiseError(f"cannot listen on {host}, port {wanted} or above: {reason}")
 
 
-def command_for(host: str, port: int) -> list[str]:
+def command_for(
+    host: str, port: int, ssl_cert: Path | None = None, ssl_key: Path | None = None
+) -> list[str]:
     """The command line that runs the app."""
     found = find_spec("likewise_labeler")
     if found is None or not found.submodule_search_locations:
         raise LikewiseError("the labeler app is not installed; run `pip install likewise`")
     app = Path(found.submodule_search_locations[0]) / "app.py"
     flags = {**_STREAMLIT, "server.address": host, "server.port": str(port)}
+    if host in _EVERYWHERE:  # else Streamlit asks a server on the internet for our address
+        flags["browser.serverAddress"] = socket.gethostname()
+    if ssl_cert is not None and ssl_key is not None:
+        flags |= {"server.sslCertFile": str(ssl_cert), "server.sslKeyFile": str(ssl_key)}
     options = [f"--{name}={value}" for name, value in flags.items()]
     return [sys.executable, "-m", "streamlit", "run", str(app), *options]
 
 
 @contextmanager
-def _running(workspace: Workspace, settings: Label, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The app's process; it is ended when the block ends, however it ends."""
+def _running(
+    workspace: Workspace, settings: Label, port: int, gate: Gate
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The app's process; it is ended when the block ends, however it ends.
+
+    It reads from a pipe that this process holds: if this one is killed, the pipe closes, and the
+    app ends itself.
+    """
     process = subprocess.Popen(
-        command_for(settings.host, port),
+        command_for(settings.host, port, settings.ssl_cert, settings.ssl_key),
         env={
             **os.environ,
             "LIKEWISE_WORKSPACE": str(workspace.path),
             "LIKEWISE_STRATEGY": settings.strategy,
+            "LIKEWISE_SECOND_SHARE": str(settings.second_share),
+            "LIKEWISE_GATE": gate,
+            "LIKEWISE_PARENT": "stdin",
         },
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the app
     )
@@ -169,18 +192,25 @@ def _running(workspace: Workspace, settings: Label, port: int) -> Iterator[subpr
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], url: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
+    trusting = ssl.create_default_context()  # it is our own child, whatever its certificate says
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise LikewiseError(
                 f"the labeler did not start (exit code {process.returncode}); see above"
             )
         try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2, context=trusting):
                 return
+        except urllib.error.HTTPError as answer:  # the gate: it wants a sign-in
+            answer.close()
+            return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise LikewiseError(f"the labeler did not answer at {url} within {_START_SECONDS:.0f} s")
@@ -204,5 +234,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def _standing(workspace: Workspace) -> int:
+    if not workspace.exists():
+        return 0
     with open_answers(workspace) as store:
         return store.counts()["answers"]

@@ -159,8 +159,39 @@ class Label(Common):
     strategy: Strategy = "cover-place"
     """Which pairs to ask about: cover-place (finds the group of each image), neighbours (at most a
     quarter of very similar pairs), random."""
+    second_share: float = 0.1
+    """Share of the answered pairs (0 to 1) that a second person is shown, unaware of it."""
+    ssl_cert: Path | None = None
+    """Certificate (PEM), to serve https."""
+    ssl_key: Path | None = None
+    """Its private key (PEM)."""
     browser: bool = True
     """Whether to open a browser window; without the flag it does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleAdd(Common):
+    """Let a person sign in to the labeler; asks for a password. Again: a new password."""
+
+    name: Positional[str]
+    """The name under which answers are stored; with --oidc the e-mail address."""
+    password_stdin: bool = False
+    """Read the password from standard input instead of asking."""
+    oidc: bool = False
+    """The person signs in with the identity provider instead of a password."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleList(Common):
+    """List who may sign in to the labeler."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleRemove(Common):
+    """Let a person sign in no more; their answers stay."""
+
+    name: Positional[str]
+    """Name or e-mail address, as listed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,6 +212,8 @@ class AnswersImport(Common):
     """Columns: path_a, path_b (or id_a, id_b), verdict; annotator and time if known."""
     annotator: str = "import"
     """Who answered, where the file does not say."""
+    gold: bool = False
+    """The verdicts are known truths: they settle their pairs and test the people who answer."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,9 @@ from likewise.answers.standing import VERDICTS
 from likewise.answers.store import open_answers
 from likewise.images.manifest import read_table
 from likewise.images.store import open_images
+from likewise.jobs.next_step import Holdings, holdings_of, next_step
 from likewise.models.runs import Run, runs_of
-from likewise.neighbours.vectors import embedded, load_embeddings
+from likewise.neighbours.vectors import embedded
 from likewise.settings import Status
 from likewise.workspace import Workspace
 
@@ -57,14 +58,9 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
     vectors = {meta["fingerprint"] for meta in embedded(workspace)}
     models = [_describe(run, vectors) for run in runs]
     with open_answers(workspace) as answers:  # makes an empty database where there is none
-        counts = answers.counts()
-    stale = []
-    finished = [run for run in runs if run.finished]
-    if finished and finished[-1].fingerprint in vectors:
-        known = load_embeddings(workspace, finished[-1].fingerprint).positions
-        missing = sum(str(each) not in known for each in images.ids)
-        if missing:
-            stale.append(f"{missing:,} images have no embedding yet")
+        counts, settled = answers.counts(), answers.settled()
+    held = holdings_of(workspace, settled)
+    stale = [f"{held.waiting:,} images have no embedding yet"] if held.waiting else []
     return WorkspaceStatus(
         workspace=str(workspace.path),
         images=len(images),
@@ -73,7 +69,7 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
         models=models,
         answers=counts,
         stale=stale,
-        next=_next(runs, vectors, counts, stale),
+        next=_next(runs, held),
     )
 
 
@@ -86,17 +82,15 @@ def _describe(run: Run, embedded_fingerprints: set[str]) -> dict[str, Any]:
     return {"name": run.name, "kind": run.kind, "fingerprint": run.fingerprint, "state": state}
 
 
-def _next(runs: list[Run], vectors: set[str], answers: dict[str, int], stale: list[str]) -> str:
-    """The one command that brings the workspace furthest."""
+def _next(runs: list[Run], held: Holdings) -> str:
+    """The command that brings the workspace furthest."""
     if runs and not runs[-1].finished:
         return f"`likewise {runs[-1].kind}` with the same options goes on with {runs[-1].name}"
-    if not runs:
-        return "`likewise pretrain`"
-    if runs[-1].fingerprint not in vectors or stale:
-        return "`likewise embed`"
-    definite = answers.get("similar", 0) + answers.get("dissimilar", 0)
-    if definite < 100:
-        return f"`likewise label`: {definite} of the first 100 answers are there"
-    if runs[-1].kind == "pretrain":
-        return "`likewise finetune`"
-    return "`likewise label` for more answers, then `likewise finetune` again"
+    suggestion = next_step(held)
+    match suggestion.what:
+        case "images":
+            return "`likewise ingest IMAGES`"
+        case "answer":
+            return f"`likewise label`: {suggestion.reason[0].lower()}{suggestion.reason[1:-1]}"
+        case _:
+            return f"`likewise {suggestion.what}`"

@@ -3,12 +3,13 @@
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from likewise.answers.annotators import annotator_name
+from likewise.answers.consensus import GOLD
 from likewise.answers.standing import VERDICTS, Answer, Entry, Standing, pair_of
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.answers.tabular import Record, kind_of, read_records, write_records
@@ -104,7 +105,7 @@ def import_answers(workspace: Workspace, settings: AnswersImport) -> Imported:
 
     Rows name their images by ``id_a, id_b`` or ``path_a, path_b``. A row that was imported
     before, or that is in the history already, adds nothing. Rows that cannot be used are
-    reported; the others are stored.
+    reported; the others are stored. With ``gold`` they are known truths, which settle their pairs.
 
     Raises:
         UsageError: the file's suffix is unknown.
@@ -121,7 +122,8 @@ def import_answers(workspace: Workspace, settings: AnswersImport) -> Imported:
             skipped += 1
             continue
         try:
-            found.append(_new_answer(record, find, default))
+            answer = _new_answer(record, find, default)
+            found.append(_as_gold(answer) if settings.gold else answer)
         except LikewiseError as error:
             problems.append((row, str(error)))
     if problems and not found and not skipped:
@@ -186,6 +188,11 @@ def _new_answer(record: Record, find: ImageFinder, default: str) -> NewAnswer:
     )
 
 
+def _as_gold(answer: NewAnswer) -> NewAnswer:
+    """The same as a known truth; it counts as another row, so a file may be imported both ways."""
+    return replace(answer, strategy=GOLD, token=f"{answer.token}-gold")
+
+
 def _time(value: Any) -> datetime:
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
@@ -207,7 +214,7 @@ def _score(value: Any) -> float | None:
 
 def _content(answer: NewAnswer | Answer) -> tuple[object, ...]:
     pair = pair_of(answer.a, answer.b)
-    return (*pair, answer.verdict, answer.annotator, answer.time)
+    return (*pair, answer.verdict, answer.annotator, answer.time, answer.strategy == GOLD)
 
 
 def _display_paths(workspace: Workspace) -> Mapping[str, str]:

@@ -1,12 +1,44 @@
 """Which images are kept aside to measure with: whole components, so that nothing leaks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from likewise.answers.links import links_from
 from likewise.answers.standing import Answer
 
 Groups = Sequence[set[str]]
+
+
+def components(answers: Iterable[Answer]) -> list[set[str]]:
+    """The images that answers speak of, as connected components of the must-links.
+
+    Largest first; an image without a must-link is a component of its own.
+    """
+    answers = list(answers)
+    links = links_from(answers)
+    grouped = [set(group) for group in links.groups()]
+    known = {image for group in grouped for image in group}
+    rest = sorted({image for each in answers for image in each.pair} - known)
+    return grouped + [{image} for image in rest]
+
+
+def split_answers(
+    answers: Sequence[Answer], share: float, seed: int
+) -> tuple[list[Answer], list[Answer]]:
+    """Split into answers to train on and answers to measure with; no image is in both.
+
+    Components go to one side as a whole (see `held_out_images` for which). An answer is held out
+    when both its images are, trained on when neither is; one that crosses is dropped from both.
+    About ``share`` of all answers (0 to 1) is held out.
+    """
+    if share <= 0 or not answers:
+        return list(answers), []
+    groups, rng = components(answers), np.random.default_rng(seed)
+    held = held_out_images(answers, groups, share * len(answers), rng)
+    ends = [(each.a in held) + (each.b in held) for each in answers]
+    train = [each for each, inside in zip(answers, ends, strict=True) if inside == 0]
+    return train, [each for each, inside in zip(answers, ends, strict=True) if inside == 2]
 
 
 def held_out_images(

@@ -1,11 +1,12 @@
-"""Asking: which pair comes on whose screen, and what an answer to it does.
+"""Asking: which pairs come on whose screen, and what an answer to them does.
 
-The pair on a screen lies in the database (a lease), so a refresh, a second tab, a crash or a
-restart shows the same pair again, and nobody else is asked about it meanwhile.
+What is on a screen lies in the database, so a refresh, a second tab, a crash or a restart shows it
+again, and nobody else is asked about it meanwhile. Nothing is kept per session.
 """
 
 import threading
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -13,39 +14,56 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from likewise.answers.annotators import Progress, pace
-from likewise.answers.leases import (
-    Question,
-    change,
-    lease,
-    leased_to,
-    leases,
-    release,
-    release_expired,
+from likewise.answers.answering import Outcome, Undone, correct, take, take_back
+from likewise.answers.grids import GridProposal
+from likewise.answers.hands import (
+    Asker,
+    Shares,
+    came_too_late,
+    next_check,
+    next_question,
+    still_asked,
 )
-from likewise.answers.links import Links, links_from
+from likewise.answers.history import Past as Past
+from likewise.answers.history import past_screens
+from likewise.answers.ledger import Ledger
 from likewise.answers.pool import Proposer
-from likewise.answers.standing import Answer, Pair, Standing, Verdict
-from likewise.answers.store import (
-    AnswerStore,
-    NewAnswer,
-    insert_answers,
-    insert_undo,
-    read_entries,
-    recent_times,
+from likewise.answers.replies import SHORTEST_VIEW as SHORTEST_VIEW
+from likewise.answers.replies import Reply as Reply
+from likewise.answers.rows import read_entries, recent_times
+from likewise.answers.screens import (
+    Kind,
+    Screen,
+    give_back,
+    give_back_all,
+    latest_screens,
+    leased_pairs,
+    open_screens,
+    release_rest,
+    renew,
+    reserve,
+    take_over,
 )
+from likewise.answers.standing import Pair, Verdict, pair_of
+from likewise.answers.store import AnswerStore
 
 LEASE = timedelta(minutes=10)
-SHORTEST_VIEW = timedelta(seconds=0.3)
-"""An answer that comes sooner was meant for the pair before (double click, held key)."""
+_ATTEMPTS = 20
+"""How often to look for another question when somebody else got it first."""
+_LATEST = 6
+"""Screens of an annotator that tell whether a check is due."""
 
-Outcome = Literal["stored", "stale", "too soon"]
-Undone = Literal["undone", "nothing", "stale", "too soon"]
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Questions:
     """The questions about one embedding; may be shared by threads.
 
-    ``proposer`` chooses pairs of ``images``; ``fingerprint`` names the model behind it.
+    Several processes may share the database. ``proposer`` chooses pairs of ``images``;
+    ``fingerprint`` names the model behind it. Of the answered pairs ``second_share`` (0 to 1) are
+    shown to a second person, and ``gold_share`` of each person's screens ask for a known truth.
 
     Raises (every method):
         LikewiseError: the database cannot be read or written.
@@ -57,157 +75,192 @@ class Questions:
         proposer: Proposer,
         images: Container[str],
         fingerprint: str,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        second_share: float = 0.1,
+        gold_share: float = 0.05,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
+        assert isinstance(proposer, Asker)
         self._store, self._proposer, self._clock = store, proposer, clock
         self._images, self._fingerprint = images, fingerprint
+        self._shares = Shares(second_share, gold_share)
         self._lock = threading.Lock()
-        self._standing, self._links = Standing(), Links()
-        self._answered: set[Pair] = set()
+        self._ledger = Ledger()
 
-    def ask(self, annotator: str) -> Question | None:
-        """The question for this annotator: the open one, else a new one; None if none is left."""
+    def hand(self, annotator: str, kind: Kind, count: int = 3) -> list[Screen]:
+        """The screens reserved for this annotator, first first: up to ``count``.
+
+        Those still open, kept for another `LEASE`, and new ones. Screens of other kinds are given
+        back. No answer to one of them settles another; so there may be fewer, but none only if
+        nothing is left to ask, or all of it is on the screens of others.
+        """
         now = self._clock()
         with self._lock:
             with self._store.reading() as connection:
                 self._catch_up(connection)
-                question = leased_to(connection, annotator)
-                if question and self._still_open(question) and question.expires - now > LEASE / 2:
-                    return question
-            with self._store.writing() as connection:
+                mine = open_screens(connection, annotator)
+            kept = still_asked(mine, kind, self._ledger, self._images, now)
+            if kept != mine or any(each.expires - now < LEASE / 2 for each in kept):
+                with self._store.leasing() as connection:
+                    mine = open_screens(connection, annotator, lock=True)
+                    kept = still_asked(mine, kind, self._ledger, self._images, now)
+                    give_back(connection, {each.token for each in mine if each not in kept})
+                    renew(connection, [each.token for each in kept], now + LEASE)
+                kept = [replace(each, expires=now + LEASE) for each in kept]
+            for _ in range(_ATTEMPTS):
+                if len(kept) >= count:
+                    break
+                screen = self._next(annotator, kind, kept, now)
+                if screen is None:
+                    break
+                if screen != "gone":
+                    kept.append(screen)
+            return kept[:count]
+
+    def answer(self, annotator: str, reply: Reply) -> Outcome:
+        """Store what came back from any screen of the hand, in one transaction.
+
+        A reply that was stored before is "stored" again, but makes no rows. "stale": the screen
+        is not this annotator's, was answered otherwise, or expired and went to somebody else.
+        "too soon": it was seen for less than `SHORTEST_VIEW`. In both cases nothing is stored.
+
+        Raises:
+            UsageError: the reply speaks of images that were not asked about.
+        """
+        now = self._clock()
+        with self._store.writing() as connection:
+            return take(connection, annotator, reply, now, now + LEASE)
+
+    def undo(self, annotator: str, screen: str | None = None) -> Undone:
+        """Take back all answers of one screen of this annotator, and put it first in the hand.
+
+        Without ``screen``, the last one that was not taken back yet; with it, doing it again does
+        no more. "stale": this annotator has answered no such screen.
+        """
+        now = self._clock()
+        with self._store.writing() as connection:
+            return take_back(connection, annotator, screen, now, now + LEASE)
+
+    def correct(
+        self, annotator: str, a: str, b: str, verdict: Verdict, token: str
+    ) -> Literal["stored", "stale"]:
+        """Replace this annotator's answer on a pair by another one, once for each ``token``.
+
+        It belongs to the screen of the answer that it replaces, and goes with it in an `undo`.
+        "stale": this annotator has no answer on the pair.
+
+        Raises:
+            UsageError: the pair is one image twice.
+        """
+        now = self._clock()
+        with self._store.writing() as connection:
+            return correct(connection, annotator, pair_of(a, b), verdict, token, now)
+
+    def past(self, annotator: str, before: int | None = None, count: int = 20) -> list[Past]:
+        """The screens that this annotator answered, newest first; ``before`` a `Past.number`."""
+        with self._store.reading() as connection:
+            return past_screens(connection, annotator, before, count)
+
+    def let_go(self, annotator: str) -> None:
+        """Give back all pairs that are reserved for this annotator."""
+        with self._store.leasing() as connection:
+            give_back_all(connection, annotator)
+
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """What all answers add up to; nobody is asked anything until the block ends."""
+        with self._lock:
+            with self._store.reading() as connection:
                 self._catch_up(connection)
-                question = leased_to(connection, annotator)
-                if question and self._still_open(question):
-                    change(connection, question.token, expires=now + LEASE)
-                    return replace(question, expires=now + LEASE)
-                if question:
-                    release(connection, question.token)
-                release_expired(connection, now)
-                question = self._propose(annotator, leases(connection), now)
-                if question:
-                    lease(connection, question)
-                return question
-
-    def answer(self, token: str, verdict: Verdict, annotator: str) -> Outcome:
-        """Store the answer to the question with this token, and close it, in one transaction.
-
-        "stale": it was answered before, or given to somebody else after it expired; nothing is
-        stored. "too soon": less than `SHORTEST_VIEW` after it was shown, or after the last answer
-        that came too soon (a held key); nothing is stored, and the question stays.
-        """
-        now = self._clock()
-        with self._store.writing() as connection:
-            question = leased_to(connection, annotator)
-            if question is None or question.token != token:
-                return "stale"
-            if now - question.shown < SHORTEST_VIEW:
-                change(connection, token, shown=now)
-                return "too soon"
-            release(connection, token)
-            answer = NewAnswer(
-                question.a,
-                question.b,
-                verdict,
-                annotator,
-                strategy=question.strategy,
-                score=question.score,
-                fingerprint=question.fingerprint,
-                time=now,
-                token=token,
-            )
-            return "stored" if insert_answers(connection, [answer]) else "stale"
-
-    def undo(self, annotator: str, on_screen: str | None) -> Undone:
-        """Take back this annotator's last answer and show its pair again.
-
-        ``on_screen`` is the token of the question they see, None if there is none; if it is not
-        theirs any more nothing happens ("stale"), so a double click undoes one answer.
-        """
-        now = self._clock()
-        with self._store.writing() as connection:
-            question = leased_to(connection, annotator)
-            if (question.token if question else None) != on_screen:
-                return "stale"
-            if question and now - question.shown < SHORTEST_VIEW:
-                change(connection, question.token, shown=now)
-                return "too soon"
-            answer = insert_undo(connection, annotator)
-            if answer is None:
-                return "nothing"
-            if question:
-                release(connection, question.token)
-            if all(each.pair != answer.pair for each in leases(connection)):
-                again = Question(
-                    answer.a,
-                    answer.b,
-                    annotator,
-                    strategy=answer.strategy,
-                    score=answer.score,
-                    reason=f"You took back your answer, {answer.verdict}",
-                    fingerprint=answer.fingerprint,
-                    shown=now,
-                    expires=now + LEASE,
-                )
-                lease(connection, again)
-            return "undone"
+            yield self._ledger
 
     def progress(self, annotator: str) -> Progress:
         """How far the work is, for this annotator's screen."""
-        with self._lock, self._store.reading() as connection:
-            self._catch_up(connection)
-            standing, now = self._standing, self._clock()
+        with self._store.reading() as connection:
+            times = recent_times(connection, annotator, 20)
+        with self.ledger() as ledger:
+            standing, now = ledger.standing, self._clock()
             return Progress(
                 today=standing.days[annotator, now.astimezone().date()],
                 total=len(standing),
                 similar=standing.verdicts["similar"],
                 dissimilar=standing.verdicts["dissimilar"],
                 unsure=standing.verdicts["unsure"],
-                groups=self._links.groups_of_several,
-                per_minute=pace(recent_times(connection, annotator, 20), now),
+                groups=ledger.links.groups_of_several,
+                per_minute=pace(times, now),
             )
 
-    def _propose(
-        self, annotator: str, others: Sequence[Question], now: datetime
-    ) -> Question | None:
-        """A new question that nobody else has on the screen."""
-        shown = {each.pair for each in others} - self._answered
-        self._answered |= shown
-        try:
-            busy = {image for each in others for image in each.pair}
-            found = self._proposer.next(self._links, self._answered, busy)
-        finally:
-            self._answered -= shown
-        if found is None:
+    def _next(
+        self, annotator: str, kind: Kind, kept: Sequence[Screen], now: datetime
+    ) -> Screen | Literal["gone"] | None:
+        """Reserve one more screen; None if nothing is left, "gone" if it is worth another try.
+
+        Somebody was quicker; or pairs were freed that expired or that, nothing else being left,
+        this annotator had left open.
+        """
+        with self._store.reading() as connection:
+            self._catch_up(connection)
+            leased = leased_pairs(connection)
+            latest = latest_screens(connection, annotator, _LATEST)
+        taken = {pair for pair, expires in leased.items() if expires > now}
+        found = self._question(annotator, kind, kept, taken, latest)
+        if found is None and kept:
             return None
-        return Question(
-            found.a,
-            found.b,
-            annotator,
+        with self._store.leasing() as connection:
+            if found is None:
+                return "gone" if release_rest(connection, annotator) else None
+            place = latest[0].place + 1 if latest else 0
+            screen = self._screen(annotator, kind, found, place, now + LEASE)
+            expired = [pair for pair in screen.pairs if pair in leased]
+            if expired:  # and no more in this transaction: it holds leases in no set order
+                take_over(connection, expired, now)
+                return "gone"
+            reserved = reserve(connection, screen)
+            if reserved is None:
+                return "gone"
+            self._catch_up(connection)
+            if came_too_late(reserved, self._ledger):
+                give_back(connection, [reserved.token])
+                return "gone"
+            return reserved
+
+    def _screen(
+        self, annotator: str, kind: Kind, found: GridProposal, place: int, expires: datetime
+    ) -> Screen:
+        return Screen(
+            kind=kind,
+            annotator=annotator,
+            anchor=found.anchor,
+            candidates=found.candidates,
+            scores=found.scores,
             strategy=found.strategy,
-            score=found.score,
             reason=found.reason,
             fingerprint=self._fingerprint,
-            shown=now,
-            expires=now + LEASE,
+            expires=expires,
+            context=found.context,
+            place=place,
         )
 
-    def _still_open(self, question: Question) -> bool:
-        """Whether it still makes sense to ask: the images are there, no newer answer is."""
-        if question.a not in self._images or question.b not in self._images:
-            return False
-        answer = self._standing.of(*question.pair, question.annotator)
-        return answer is None or answer.time <= question.shown
+    def _question(
+        self,
+        annotator: str,
+        kind: Kind,
+        kept: Sequence[Screen],
+        taken: set[Pair],
+        latest: Sequence[Screen],
+    ) -> GridProposal | None:
+        """What to ask this annotator next, ``kept`` being in hand."""
+        ask, ledger = self._proposer, self._ledger
+
+        def check(only: bool) -> GridProposal | None:
+            if kind != "pair":
+                return None
+            return next_check(ask, ledger, annotator, taken, latest, self._shares, only)
+
+        own = {pair for screen in kept for pair in screen.pairs}
+        found = check(only=False) or next_question(kind, ask, ledger, taken, own)
+        return found if found or kept else check(only=True)
 
     def _catch_up(self, connection: Connection) -> None:
         """Take in what was stored since, by this process or another."""
-        only_new = True
-        for entry in read_entries(connection, self._standing.last):
-            if self._standing.add(entry) and isinstance(entry, Answer):
-                self._answered.add(entry.pair)
-                self._links.add(entry.a, entry.b, entry.verdict)
-            else:
-                only_new = False
-        if not only_new:
-            answers = self._standing.answers()
-            self._links = links_from(answers)
-            self._answered = {each.pair for each in answers}
+        for entry in read_entries(connection, self._ledger.standing.last):
+            self._ledger.add(entry)

@@ -1,7 +1,7 @@
 """Which answers stand: history, row by row, to the latest answer per pair and annotator."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -70,7 +70,8 @@ def pair_of(a: str, b: str) -> Pair:
 class Standing:
     """What stands after some history; rows may be added one at a time, in order of number.
 
-    An undo uncovers what the same annotator had answered on that pair before.
+    The last answer of each annotator on each pair stands. An undo uncovers what the same annotator
+    had answered on that pair before.
     """
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
@@ -80,75 +81,87 @@ class Standing:
         """Standing answers per verdict."""
         self.days: Counter[tuple[str, date]] = Counter()
         """Standing answers per annotator and (local) day."""
-        self._stacks: dict[tuple[str, str, str], list[Answer]] = {}
-        self._answers: dict[int, Answer] = {}
-        self._annotators: Counter[Pair] = Counter()
+        self._kept: dict[Pair, list[Answer]] = {}
+        """What was not undone, corrected answers included, oldest first."""
+        self._pair_of: dict[int, Pair] = {}
         for entry in entries:
             self.add(entry)
 
-    def add(self, entry: Entry) -> bool:
-        """Take in the next row; True if it only adds a standing answer and replaces none."""
+    def add(self, entry: Entry) -> Pair | None:
+        """Take in the next row; return the pair whose answers it changed, if any."""
         self.last = max(self.last, entry.number)
         if isinstance(entry, Undo):
-            self._cancel(entry.undoes)
-            return False
-        stack = self._stacks.setdefault((entry.a, entry.b, entry.annotator), [])
-        replaces = bool(stack)
-        if replaces:
-            self._uncount(stack[-1])
-        stack.append(entry)
-        self._answers[entry.number] = entry
-        self._count(entry)
-        return not replaces
+            return self._cancel(entry.undoes)
+        kept = self._kept.setdefault(entry.pair, [])
+        replaced = _last_of(kept, entry.annotator)
+        if replaced:
+            self._count(replaced, -1)
+        self._count(entry, 1)
+        kept.append(entry)
+        self._pair_of[entry.number] = entry.pair
+        return entry.pair
 
-    def _cancel(self, number: int) -> None:
-        answer = self._answers.pop(number, None)
-        if answer is None:
-            return
-        key = (answer.a, answer.b, answer.annotator)
-        stack = self._stacks[key]
-        stood = stack[-1]
-        stack.remove(answer)
-        if stood is not answer:
-            return
-        self._uncount(answer)
-        if stack:
-            self._count(stack[-1])
-        else:
-            del self._stacks[key]
+    def _cancel(self, number: int) -> Pair | None:
+        pair = self._pair_of.pop(number, None)
+        if pair is None:
+            return None
+        kept = self._kept[pair]
+        answer = next(each for each in kept if each.number == number)
+        stood = _last_of(kept, answer.annotator) is answer
+        kept.remove(answer)
+        if stood:
+            self._count(answer, -1)
+            uncovered = _last_of(kept, answer.annotator)
+            if uncovered:
+                self._count(uncovered, 1)
+        if not kept:
+            del self._kept[pair]
+        return pair
 
-    def _count(self, answer: Answer) -> None:
-        self.verdicts[answer.verdict] += 1
-        self.days[answer.annotator, answer.time.astimezone().date()] += 1
-        self._annotators[answer.pair] += 1
-
-    def _uncount(self, answer: Answer) -> None:
-        self.verdicts[answer.verdict] -= 1
-        self.days[answer.annotator, answer.time.astimezone().date()] -= 1
-        self._annotators[answer.pair] -= 1
-        if not self._annotators[answer.pair]:
-            del self._annotators[answer.pair]
+    def _count(self, answer: Answer, change: int) -> None:
+        self.verdicts[answer.verdict] += change
+        self.days[answer.annotator, answer.time.astimezone().date()] += change
 
     def __len__(self) -> int:
-        return len(self._stacks)
+        return self.verdicts.total()
+
+    def pairs(self) -> Collection[Pair]:
+        """The pairs on which an answer stands: a live view, quick to ask for its size or a pair."""
+        return self._kept.keys()
 
     def has(self, pair: Pair) -> bool:
         """Whether anybody's answer on this pair stands."""
-        return pair in self._annotators
+        return pair in self._kept
 
     def of(self, a: str, b: str, annotator: str) -> Answer | None:
         """The standing answer of one annotator on one pair (``a < b``)."""
-        stack = self._stacks.get((a, b, annotator))
-        return stack[-1] if stack else None
+        return _last_of(self._kept.get((a, b), ()), annotator)
+
+    def on(self, pair: Pair) -> list[Answer]:
+        """The standing answers on a pair, one per annotator, oldest first."""
+        kept = self._kept.get(pair, [])
+        if len(kept) < 2:
+            return list(kept)
+        last = {each.annotator: each.number for each in kept}
+        return [each for each in kept if last[each.annotator] == each.number]
+
+    def kept(self, pair: Pair) -> list[Answer]:
+        """The answers on a pair that were not undone, corrected ones included, oldest first."""
+        return list(self._kept.get(pair, ()))
 
     def answers(self) -> list[Answer]:
         """Every standing answer, oldest first."""
-        return sorted((stack[-1] for stack in self._stacks.values()), key=lambda each: each.number)
+        found = [each for pair in self._kept for each in self.on(pair)]
+        return sorted(found, key=lambda each: each.number)
 
     def state(self, entry: Entry) -> State:
         """What has become of a row."""
         if isinstance(entry, Undo):
             return "undo"
-        if entry.number not in self._answers:
+        if entry.number not in self._pair_of:
             return "undone"
         return "standing" if self.of(*entry.pair, entry.annotator) == entry else "corrected"
+
+
+def _last_of(answers: Sequence[Answer], annotator: str) -> Answer | None:
+    return next((each for each in reversed(answers) if each.annotator == annotator), None)

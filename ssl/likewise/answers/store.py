@@ -4,53 +4,31 @@ An undo or a correction is a later row; nothing is ever changed or deleted.
 """
 
 import threading
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, insert, make_url, select
+from sqlalchemy import Connection, Select, func, make_url, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from likewise.answers.ledger import Ledger
+from likewise.answers.rows import NewAnswer as NewAnswer
+from likewise.answers.rows import (
+    insert_answers,
+    insert_undos,
+    last_answer,
+    read_answers,
+    read_entries,
+    standing_answers,
+)
+from likewise.answers.standing import VERDICTS, Entry
 from likewise.answers.standing import Answer as Answer
-from likewise.answers.standing import Entry, Standing, Undo, pair_of
 from likewise.answers.standing import Verdict as Verdict
 from likewise.answers.tables import answers_table, connect, create_tables
 from likewise.errors import LikewiseError
 from likewise.workspace import Workspace
-
-_CHUNK = 500
-"""Tokens per query; SQLite allows only so many parameters."""
-
-
-def _token() -> str:
-    return uuid.uuid4().hex
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class NewAnswer:
-    """An answer about to be stored."""
-
-    a: str
-    b: str
-    """Image ids, in any order."""
-    verdict: Verdict
-    annotator: str
-    strategy: str = ""
-    score: float | None = None
-    """Cosine similarity when it was asked, -1 to 1."""
-    fingerprint: str = ""
-    time: datetime = field(default_factory=_now)
-    """With a time zone."""
-    token: str = field(default_factory=_token)
-    """An answer whose token is stored already is ignored."""
 
 
 class AnswerStore:
@@ -86,11 +64,23 @@ class AnswerStore:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction that may write: committed when the block ends well, else nothing."""
+        """One transaction that may write answers: committed when the block ends well."""
         with (
             self._writer,
             self._explaining(),
-            self._engine.connect().execution_options(writes=True) as connection,
+            self._engine.connect().execution_options(writes="answers") as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def leasing(self) -> Iterator[Connection]:
+        """One transaction that may write screens and leases, but no answers."""
+        one_writer = self._engine.dialect.name == "sqlite"
+        with (
+            self._writer if one_writer else nullcontext(),
+            self._explaining(),
+            self._engine.connect().execution_options(writes="leases") as connection,
             connection.begin(),
         ):
             yield connection
@@ -121,7 +111,27 @@ class AnswerStore:
     def undo(self, annotator: str) -> Answer | None:
         """Take back the annotator's last answer that was not taken back yet, and return it."""
         with self.writing() as connection:
-            return insert_undo(connection, annotator)
+            row = last_answer(connection, annotator)
+            if row is None:
+                return None
+            return insert_undos(connection, [row["number"]], annotator, datetime.now(UTC))[0]
+
+    def retract(self, numbers: Collection[int], annotator: str) -> int:
+        """Take back answers, by whomever, in the name of ``annotator``; return how many.
+
+        What was taken back before is left as it is.
+        """
+        return self.change([], numbers, annotator)
+
+    def change(self, add: Sequence[NewAnswer], retract: Collection[int], annotator: str) -> int:
+        """First `retract`, then `add`, in one transaction; return how many rows that made.
+
+        Raises:
+            UsageError: a pair is one image twice.
+        """
+        with self.writing() as connection:
+            undone = insert_undos(connection, retract, annotator, datetime.now(UTC))
+            return len(undone) + insert_answers(connection, add)
 
     def history(self, after: int = 0) -> list[Entry]:
         """Every row with a number above ``after``, oldest first."""
@@ -130,25 +140,40 @@ class AnswerStore:
 
     def current(self) -> list[Answer]:
         """The standing answers (latest per pair and annotator, not undone), oldest first."""
-        return Standing(self.history()).answers()
+        with self.reading() as connection:
+            return read_answers(connection, standing_answers().order_by(answers_table.c.number))
+
+    def settled(self) -> list[Answer]:
+        """What training uses: one answer for each pair on which people agree, oldest first.
+
+        See `likewise.answers.ledger`.
+        """
+        ledger = Ledger()
+        for entry in self.history():
+            ledger.add(entry)
+        return ledger.settled()
 
     def counts(self) -> dict[str, int]:
         """How many answers stand, per verdict and in all, by how many people, on how many images.
 
         Keys: answers, similar, dissimilar, unsure, annotators, images, rows (with undone ones).
         """
-        history = self.history()
-        standing = Standing(history)
-        answers = standing.answers()
-        return {
-            "answers": len(answers),
-            "similar": standing.verdicts["similar"],
-            "dissimilar": standing.verdicts["dissimilar"],
-            "unsure": standing.verdicts["unsure"],
-            "annotators": len({each.annotator for each in answers}),
-            "images": len({image for each in answers for image in each.pair}),
-            "rows": len(history),
-        }
+        stands = standing_answers().subquery()
+        images = select(stands.c.a).union(select(stands.c.b)).subquery()
+        with self.reading() as connection:
+            verdicts = select(stands.c.verdict, func.count()).group_by(stands.c.verdict)
+            per_verdict = {row[0]: row[1] for row in connection.execute(verdicts)}
+
+            def count(query: Select[Any]) -> int:
+                return int(connection.execute(query).scalar_one())
+
+            return {
+                "answers": sum(per_verdict.values()),
+                **{verdict: per_verdict.get(verdict, 0) for verdict in VERDICTS},
+                "annotators": count(select(func.count(stands.c.annotator.distinct()))),
+                "images": count(select(func.count()).select_from(images)),
+                "rows": count(select(func.count()).select_from(answers_table)),
+            }
 
 
 def open_answers(workspace: Workspace) -> AnswerStore:
@@ -159,85 +184,3 @@ def open_answers(workspace: Workspace) -> AnswerStore:
             newer version.
     """
     return AnswerStore(workspace.require().database_url)
-
-
-def read_entries(connection: Connection, after: int = 0) -> list[Entry]:
-    """Every row with a number above ``after``, oldest first."""
-    query = select(answers_table).where(answers_table.c.number > after).order_by("number")
-    return [_entry(row) for row in connection.execute(query).mappings()]
-
-
-def insert_answers(connection: Connection, answers: Sequence[NewAnswer]) -> int:
-    """Insert those whose token is new, in the given order; return how many."""
-    known: set[str] = set()
-    tokens = [each.token for each in answers]
-    for start in range(0, len(tokens), _CHUNK):
-        query = select(answers_table.c.token).where(
-            answers_table.c.token.in_(tokens[start : start + _CHUNK])
-        )
-        known.update(connection.execute(query).scalars())
-    fresh = []
-    for each in answers:
-        if each.token not in known:
-            known.add(each.token)
-            fresh.append(_values(each))
-    if fresh:
-        connection.execute(insert(answers_table), fresh)
-    return len(fresh)
-
-
-def insert_undo(connection: Connection, annotator: str) -> Answer | None:
-    """Insert the row that takes back the annotator's last answer; return that answer."""
-    undo = answers_table.alias("undo")
-    undone = select(undo.c.number).where(undo.c.undoes == answers_table.c.number)
-    found = connection.execute(
-        select(answers_table)
-        .where(answers_table.c.annotator == annotator, answers_table.c.undoes.is_(None))
-        .where(~undone.exists())
-        .order_by(answers_table.c.number.desc())
-        .limit(1)
-    )
-    row = found.mappings().first()
-    if row is None:
-        return None
-    answer = _entry(row)
-    assert isinstance(answer, Answer)
-    values = {"token": _token(), "time": _now(), "undoes": answer.number, "verdict": None}
-    same = {name: getattr(answer, name) for name in ("a", "b", "annotator", "fingerprint")}
-    connection.execute(
-        insert(answers_table), [{**same, **values, "strategy": answer.strategy, "score": None}]
-    )
-    return answer
-
-
-def recent_times(connection: Connection, annotator: str, count: int) -> list[datetime]:
-    """When this annotator's last ``count`` answers (undone ones included) were given."""
-    query = (
-        select(answers_table.c.time)
-        .where(answers_table.c.annotator == annotator, answers_table.c.undoes.is_(None))
-        .order_by(answers_table.c.number.desc())
-        .limit(count)
-    )
-    return list(connection.execute(query).scalars())
-
-
-def _values(answer: NewAnswer) -> dict[str, Any]:
-    a, b = pair_of(answer.a, answer.b)
-    return {
-        "token": answer.token,
-        "a": a,
-        "b": b,
-        "verdict": answer.verdict,
-        "annotator": answer.annotator,
-        "time": answer.time,
-        "strategy": answer.strategy,
-        "score": answer.score,
-        "fingerprint": answer.fingerprint,
-        "undoes": None,
-    }
-
-
-def _entry(row: Mapping[Any, Any]) -> Entry:
-    if row["undoes"] is not None:
-        return Undo(row["undoes"], row["annotator"], row["time"], row["number"])
-    return Answer(**{each.name: row[each.name] for each in fields(Answer)})

@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
+    JSON,
+    Boolean,
     Column,
     Connection,
     DateTime,
@@ -21,15 +23,19 @@ from sqlalchemy import (
     create_engine,
     event,
     insert,
+    inspect,
     select,
     text,
+    update,
 )
 from sqlalchemy.types import TypeDecorator
 
 from likewise.errors import LikewiseError
 
-FORMAT = 1
+FORMAT = 2
 BUSY_SECONDS = 30
+_CONNECTIONS = 20
+"""Kept open at most; twice as many may be in use at once."""
 _WRITERS = 0x11CE415E
 """Key of the PostgreSQL advisory lock that makes writers queue."""
 
@@ -76,39 +82,59 @@ answers_table = Table(
     Column("score", Float),
     Column("fingerprint", Text, nullable=False),
     Column("undoes", Integer, ForeignKey("answers.number"), unique=True),
+    Column("screen", Text, nullable=False, server_default=""),  # what was answered at once
     Index("answers_by_annotator", "annotator", "number"),
-    Index("answers_by_pair", "a", "b"),
+    Index("answers_by_pair", "a", "b", "annotator"),
+    Index("answers_by_screen", "screen", "annotator"),
     sqlite_autoincrement=True,
+)
+
+screens_table = Table(
+    "screens",
+    metadata,
+    Column("token", Text, primary_key=True),
+    Column("annotator", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("place", Integer, nullable=False),  # counts up; below zero: put back by an undo
+    Column("anchor", Text, nullable=False),
+    Column("candidates", JSON, nullable=False),  # [[id, score], ...]
+    Column("context", JSON, nullable=False),
+    Column("strategy", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("expires", UtcTime, nullable=False),
+    Column("closed", Boolean, nullable=False, default=False),  # answered; kept for going back
+    UniqueConstraint("annotator", "place"),
+    Index("screens_by_state", "annotator", "closed"),
 )
 
 leases_table = Table(
     "leases",
     metadata,
-    Column("token", Text, primary_key=True),
-    Column("a", Text, nullable=False),
-    Column("b", Text, nullable=False),
-    Column("annotator", Text, nullable=False, unique=True),
-    Column("strategy", Text, nullable=False),
-    Column("score", Float),
-    Column("reason", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False),
-    Column("shown", UtcTime, nullable=False),
-    Column("expires", UtcTime, nullable=False),
-    UniqueConstraint("a", "b"),
+    Column("a", Text, primary_key=True),
+    Column("b", Text, primary_key=True),
+    Column("screen", Text, ForeignKey("screens.token", ondelete="CASCADE"), nullable=False),
+    Index("leases_by_screen", "screen"),
 )
 
 
 def connect(url: str) -> Engine:
     """An engine whose transactions say beforehand whether they write.
 
-    SQLite: WAL with full sync, so that a committed answer survives a power cut; writers begin
-    with BEGIN IMMEDIATE, so that two of them queue instead of failing. PostgreSQL: writers queue
-    on an advisory lock, so that row numbers follow the order of commits.
+    SQLite: WAL, with full sync where answers are written, so that they survive a power cut;
+    writers begin with BEGIN IMMEDIATE, so that two of them queue instead of failing. PostgreSQL:
+    those who write answers queue on an advisory lock, so that row numbers follow the order of
+    commits; leases need no lock but their rows.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the URL is wrong or names a database nobody can open.
     """
-    engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    engine = create_engine(
+        url,
+        pool_pre_ping=not url.startswith("sqlite"),
+        pool_size=_CONNECTIONS,
+        max_overflow=_CONNECTIONS,
+    )
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin)
@@ -121,32 +147,51 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     for pragma in (
         f"busy_timeout={BUSY_SECONDS * 1000}",
         "journal_mode=WAL",
-        "synchronous=FULL",
         "foreign_keys=ON",
     ):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: Connection) -> None:
-    writes = bool(connection.get_execution_options().get("writes"))
+    writes = connection.get_execution_options().get("writes")
     if connection.dialect.name == "sqlite":
+        if writes:  # a lease may be lost at a power cut, an answer may not
+            level = "FULL" if writes == "answers" else "NORMAL"
+            connection.exec_driver_sql(f"PRAGMA synchronous={level}")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-    elif connection.dialect.name == "postgresql" and writes:
+    elif connection.dialect.name == "postgresql" and writes == "answers":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS})
 
 
 def create_tables(connection: Connection) -> None:
-    """Make the tables unless they are there, and check their format.
+    """Make the tables unless they are there; bring those of format 1 up to date.
 
     Raises:
         LikewiseError: a newer version of Likewise made them.
     """
-    metadata.create_all(connection)
+    format_table.create(connection, checkfirst=True)
     found = connection.execute(select(format_table.c.format)).scalar()
     if found is None:
+        metadata.create_all(connection)
         connection.execute(insert(format_table).values(format=FORMAT))
+    elif found == 1:
+        _upgrade(connection)
     elif found != FORMAT:
         raise LikewiseError(
             f"the answers have format {found}, this version of Likewise reads format {FORMAT}; "
             "upgrade with `pip install -U likewise`"
         )
+
+
+def _upgrade(connection: Connection) -> None:
+    """From format 1, where a screen was one pair: answers stay, what was on screens is let go."""
+    connection.execute(text("DROP TABLE IF EXISTS leases"))
+    connection.execute(text("DROP INDEX IF EXISTS answers_by_pair"))
+    connection.execute(text("ALTER TABLE answers ADD COLUMN screen TEXT NOT NULL DEFAULT ''"))
+    connection.execute(update(answers_table).values(screen=answers_table.c.token))
+    metadata.create_all(connection)
+    known = {each["name"] for each in inspect(connection).get_indexes("answers")}
+    for index in answers_table.indexes:
+        if index.name not in known:
+            index.create(connection)
+    connection.execute(update(format_table).values(format=FORMAT))

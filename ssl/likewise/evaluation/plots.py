@@ -159,7 +159,7 @@ def tsne(
             the two can be compared; by default the two main components.
     """
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     if len(vectors) < 4:
         return np.pad(vectors, ((0, 0), (0, 2)))[:, :2].astype(np.float32)

@@ -12,7 +12,6 @@ from jaxtyping import Float32, Int64, Shaped
 
 from likewise.errors import LikewiseError
 from likewise.files import digest, read_json, replacing_folder, write_json
-from likewise.neighbours.index import build_index, describe, keys_of, neighbour_graph, save_index
 from likewise.workspace import Workspace
 
 FORMAT = 1
@@ -96,7 +95,9 @@ def write_embeddings(
         LikewiseError: a file could not be written, or a vector is not finite; the embeddings that
             were there before are kept.
     """
-    keys = keys_of(ids)
+    from likewise.neighbours import index as neighbour_index  # FAISS: not in the app's process
+
+    keys = neighbour_index.keys_of(ids)
     with replacing_folder(workspace.embeddings / fingerprint) as folder:
         with (folder / VECTORS).open("wb") as file:
             np.lib.format.write_array_header_1_0(
@@ -106,9 +107,9 @@ def write_embeddings(
                 file.write(np.ascontiguousarray(chunk).data)
         np.save(folder / IDS, ids)
         vectors = np.load(folder / VECTORS, mmap_mode="r")
-        index = build_index(vectors, keys)
-        save_index(index, folder / INDEX)
-        rows, similarities = neighbour_graph(vectors, index, keys, NEIGHBOURS_KEPT)
+        index = neighbour_index.build_index(vectors, keys)
+        neighbour_index.save_index(index, folder / INDEX)
+        rows, similarities = neighbour_index.neighbour_graph(vectors, index, keys, NEIGHBOURS_KEPT)
         np.savez(folder / NEIGHBOURS, rows=rows, similarities=similarities)
         meta = {
             "format": FORMAT,
@@ -118,7 +119,7 @@ def write_embeddings(
             "digests": {name: digest(folder / name) for name in FILES},
         }
         write_json(folder / META, meta)
-    return describe(len(ids))
+    return neighbour_index.describe(len(ids))
 
 
 def embedded(workspace: Workspace) -> list[dict[str, Any]]:

@@ -16,7 +16,8 @@ from jaxtyping import Float, Int8, UInt8
 from torch import Tensor
 from torch.nn import functional
 
-from likewise.answers.links import links_from, split_answers
+from likewise.answers.holdout import split_answers
+from likewise.answers.links import links_from
 from likewise.answers.standing import Answer
 from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
@@ -97,9 +98,9 @@ class Finetuned:
 
 
 def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
-    """Tune a pretrained model on all standing answers; go on if the run was interrupted.
+    """Tune a pretrained model on what people agreed on; go on if the run was interrupted.
 
-    Answers about images that are held out or gone are left aside.
+    Disputed pairs, and answers about images that are held out or gone, are left aside.
 
     Raises:
         UsageError: a setting makes no sense, or no such model.
@@ -109,7 +110,7 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
     images = open_images(workspace.require())
     parent = finished_run(workspace, settings.model, None if settings.model else "pretrain")
     with open_answers(workspace) as store:
-        answers = [each for each in store.current() if each.verdict != "unsure"]
+        answers = [each for each in store.settled() if each.verdict != "unsure"]
     allowed = set(images.ids[~images.held_out].tolist())
     answers = [each for each in answers if set(each.pair) <= allowed]
     if len(answers) < FEWEST_ANSWERS:

@@ -1,0 +1,30 @@
+"""The server ends with the process that started it, however that one ends."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+WATCH = "LIKEWISE_PARENT"
+"""Environment: "stdin" when standard input is a pipe that the parent holds open while it lives."""
+_LAST_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def ending_with_parent(_app: Any) -> AsyncGenerator[None, None]:
+    """Watch the parent while the server runs, if the parent asked for it."""
+    if os.environ.get(WATCH) == "stdin":
+        threading.Thread(target=_watch, name="parent", daemon=True).start()
+    yield
+
+
+def _watch() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_LAST_SECONDS)  # for requests to end
+    os._exit(1)

@@ -1,0 +1,244 @@
+"""What an annotator has in hand: which open screens stay, and what is asked next. Pure.
+
+The screens of one hand are shown one after the other without asking back, so no answer to one of
+them may settle another.
+"""
+
+import hashlib
+import math
+from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from likewise.answers.grids import GridProposal, propose_grid, propose_group
+from likewise.answers.ledger import Ledger
+from likewise.answers.links import Links
+from likewise.answers.placing import CoverPlace
+from likewise.answers.pool import Pool, Proposer
+from likewise.answers.screens import Kind, Screen
+from likewise.answers.standing import Pair, pair_of
+
+SECOND = "second reading"
+"""Strategy of a pair that somebody else answered."""
+GOLD_CHECK = "gold check"
+"""Strategy of a pair whose truth is known; what people say of it is an answer, not a truth."""
+_CHECKS = (SECOND, GOLD_CHECK)
+_EVERY = 3
+"""At most one screen of so many is a check."""
+_TRIES = 4
+"""Proposals that are looked at to find one that no open screen may settle."""
+
+
+@runtime_checkable
+class Asker(Proposer, Protocol):
+    """A strategy that says which images it asks about."""
+
+    pool: Pool
+
+
+@dataclass(frozen=True)
+class Shares:
+    """How much is asked to see how well people agree."""
+
+    second: float
+    """Share of the answered pairs, 0 to 1, that a second person is shown."""
+    gold: float
+    """Share of a person's screens, 0 to 1, that ask for a known truth."""
+
+
+class Pending:
+    """What answers on their way may link: whatever they say, other pairs are not settled by it."""
+
+    def __init__(self, links: Links, pairs: Iterable[Pair] = ()) -> None:
+        self._links = links
+        self._joined: dict[str, set[str]] = {}
+        """For each root that is asked about, the roots that may become one group with it."""
+        self.add(pairs)
+
+    def add(self, pairs: Iterable[Pair]) -> None:
+        """Take in pairs that are on a screen; one that is settled links nothing more."""
+        for pair in pairs:
+            if self._links.relation(*pair) is not None:
+                continue
+            one, other = map(self._around, pair)
+            if one is not other:
+                one |= other
+                for root in one:
+                    self._joined[root] = one
+
+    def may_settle(self, pair: Pair) -> bool:
+        """Whether some answers on the pairs taken in would settle ``pair``, or it is settled."""
+        one, other = map(self._around, pair)
+        if one is other or not one.isdisjoint(other):
+            return True
+        few, many = sorted((one, other), key=len)
+        return any(not many.isdisjoint(self._links.denied(root)) for root in few)
+
+    def _around(self, image: str) -> set[str]:
+        root = self._links.root(image)
+        return self._joined.get(root) or {root}
+
+
+class Taken(Collection[Pair]):
+    """The pairs that were answered and those that are on a screen, as one collection."""
+
+    def __init__(self, answered: Collection[Pair], leased: Collection[Pair]) -> None:
+        self._answered = answered
+        self._more = {pair for pair in leased if pair not in answered}
+
+    def __contains__(self, pair: object) -> bool:
+        return pair in self._more or pair in self._answered
+
+    def __len__(self) -> int:
+        return len(self._answered) + len(self._more)
+
+    def __iter__(self) -> Iterator[Pair]:
+        yield from self._answered
+        yield from self._more
+
+
+def came_too_late(screen: Screen, ledger: Ledger) -> bool:
+    """Whether somebody answered a pair of a new screen while it was being reserved."""
+    most = {SECOND: 1, GOLD_CHECK: math.inf}.get(screen.strategy, 0)
+    return any(
+        len(ledger.answers_on(pair)) > most or ledger.standing.of(*pair, screen.annotator)
+        for pair in screen.pairs
+    )
+
+
+def still_asked(
+    screens: Sequence[Screen], kind: Kind, ledger: Ledger, images: Container[str], now: datetime
+) -> list[Screen]:
+    """Those of an annotator's open screens, in order, that are still worth an answer.
+
+    The first one is on the screen, so it stays even if others settle it, unless it expired; so do
+    screens put back by an undo, and pairs that are read again on purpose. None stays that is of
+    another kind, about an image that vanished, or answered by the same annotator elsewhere.
+    """
+    kept: list[Screen] = []
+    pending = Pending(ledger.links)
+    for screen in screens:
+        if screen.kind != kind or not all(
+            image in images for image in (screen.anchor, *screen.candidates)
+        ):
+            continue
+        if all(ledger.standing.of(*pair, screen.annotator) for pair in screen.pairs):
+            continue
+        shown = not kept and screen.expires > now
+        if not (shown or screen.place < 0 or screen.strategy in _CHECKS) and any(
+            pair in ledger.answered() or pending.may_settle(pair) for pair in screen.pairs
+        ):
+            continue
+        kept.append(screen)
+        pending.add(screen.pairs)
+    return kept
+
+
+def next_question(
+    kind: Kind, asker: Asker, ledger: Ledger, leased: Collection[Pair], own: Collection[Pair]
+) -> GridProposal | None:
+    """What to ask next about pairs without an answer; None if nothing is left.
+
+    ``leased`` are the pairs on everybody's screens. No answer to one of them settles the new
+    question where that can be avoided, and none to ``own``, those in the same hand, ever does.
+    """
+    if kind == "pair":
+        return _next_pair(asker, ledger, leased, own)
+    propose = propose_grid if kind == "grid" else propose_group
+    taken = Taken(ledger.answered(), leased)
+    busy = {image for pair in leased for image in pair}
+    found = propose(asker.pool, ledger.links, taken, busy, _order(asker))
+    if found is None and not own:
+        found = propose(asker.pool, ledger.links, taken, (), _order(asker)) or _next_pair(
+            asker, ledger, leased, own
+        )
+    return found and _apart(found, Pending(ledger.links, own))
+
+
+def next_check(
+    asker: Asker,
+    ledger: Ledger,
+    annotator: str,
+    leased: Collection[Pair],
+    latest: Sequence[Screen],
+    shares: Shares,
+    only: bool = False,
+) -> GridProposal | None:
+    """A pair that was answered, to be read again unawares; None if it is not yet time for one.
+
+    ``latest`` are the annotator's last screens, newest first. Checks come at most every third
+    time, with the sentence of another screen, so that nothing tells them apart. With ``only``
+    there is nothing else to ask, and they need no interval.
+    """
+    ordinary = [each for each in latest if each.kind == "pair" and each.strategy not in _CHECKS]
+    before = latest[: _EVERY - 1]
+    if not only and (len(before) < _EVERY - 1 or any(each not in ordinary for each in before)):
+        return None
+    reason = ordinary[0].reason if ordinary else "Two images to compare"
+    place = latest[0].place + 1 if latest else 0
+    again = ((pair, SECOND) for pair in ledger.awaiting_second(annotator, shares.second))
+    known = ((pair, GOLD_CHECK) for pair in ledger.gold_for(annotator))
+    waiting = [again]
+    if shares.gold > 0 and only:
+        waiting = [again, known]
+    elif _drawn(annotator, place, shares.gold):
+        waiting = [known, again]
+    positions = asker.pool.positions
+    for pair, strategy in chain(*waiting):
+        if pair not in leased and all(image in positions for image in pair):
+            one, two = (positions[image] for image in pair)
+            score = float(asker.pool.vectors[one] @ asker.pool.vectors[two])
+            return GridProposal(pair[0], (pair[1],), (score,), strategy, reason)
+    return None
+
+
+def _next_pair(
+    asker: Asker, ledger: Ledger, leased: Collection[Pair], own: Collection[Pair]
+) -> GridProposal | None:
+    links, refused = ledger.links, set(leased)
+    busy = {image for pair in leased for image in pair}
+    everybodys, mine = Pending(links, leased), Pending(links, own)
+    second_best = None
+    for _ in range(_TRIES):
+        found = asker.next(links, Taken(ledger.answered(), refused), busy)
+        if found is None:
+            break
+        pair = (found.a, found.b)
+        question = GridProposal(found.a, (found.b,), (found.score,), found.strategy, found.reason)
+        if not everybodys.may_settle(pair):
+            return question
+        if not mine.may_settle(pair):
+            second_best = second_best or question
+        refused.add(pair)
+    return second_best
+
+
+def _apart(found: GridProposal, pending: Pending) -> GridProposal | None:
+    """The proposal without the candidates that open screens may settle."""
+    kept = [
+        (candidate, score)
+        for candidate, score in zip(found.candidates, found.scores, strict=True)
+        if not pending.may_settle(pair_of(found.anchor, candidate))
+    ]
+    if not kept:
+        return None
+    candidates, scores = zip(*kept, strict=True)
+    return replace(found, candidates=candidates, scores=scores)
+
+
+def _order(asker: Asker) -> Iterable[str]:
+    """In which order images become anchors."""
+    if isinstance(asker, CoverPlace):
+        return asker.exemplars()
+    rows = np.random.default_rng(0).permutation(asker.pool.rows)
+    return (asker.pool.ids[row] for row in rows)
+
+
+def _drawn(annotator: str, place: int, share: float) -> bool:
+    """True for about ``share`` of an annotator's screens, the same ones each time."""
+    digest = hashlib.blake2b(f"{place} {annotator}".encode(), digest_size=7).digest()
+    return int.from_bytes(digest) < share * 2**56

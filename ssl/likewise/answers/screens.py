@@ -1,0 +1,263 @@
+"""What is on whose screen: pairs reserved for one annotator.
+
+Each function works inside a transaction of its caller. That no pair is on two screens is the
+database's doing: a pair is the primary key of its lease.
+"""
+
+import uuid
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from likewise.answers.standing import Pair, pair_of
+from likewise.answers.tables import leases_table as leases
+from likewise.answers.tables import screens_table as screens
+
+Kind = Literal["pair", "grid", "group"]
+
+# Statements that every answer needs, built once.
+_OPEN = select(screens).where(screens.c.annotator == bindparam("annotator"), ~screens.c.closed)
+_ONE = (
+    select(screens)
+    .where(screens.c.token == bindparam("token"), screens.c.annotator == bindparam("annotator"))
+    .with_for_update()
+)
+_LATEST = (
+    select(screens)
+    .where(screens.c.annotator == bindparam("annotator"), screens.c.place >= 0)
+    .order_by(screens.c.place.desc())
+    .limit(bindparam("count"))
+)
+_LEASED = select(leases.c.a, leases.c.b, screens.c.expires).join(screens)
+_CLOSE = update(screens).where(screens.c.token == bindparam("screen"))
+_FREE = delete(leases).where(
+    leases.c.screen == bindparam("screen"),
+    leases.c.a == bindparam("one"),
+    leases.c.b == bindparam("other"),
+)
+
+
+def _token() -> str:
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Pairs that are reserved for one annotator until they are answered or expire."""
+
+    kind: Kind
+    annotator: str
+    anchor: str
+    """Image id; on a pair screen the one that is shown left."""
+    candidates: tuple[str, ...]
+    """Image ids: one on a pair screen, up to 24 else."""
+    scores: tuple[float | None, ...]
+    """Cosine similarity of each candidate to the anchor, -1 to 1."""
+    strategy: str
+    """What proposed it. Not to be shown: "second reading" and "gold check" are read unawares."""
+    reason: str
+    """Why it is asked: one short sentence."""
+    fingerprint: str
+    """Of the model whose embedding proposed it."""
+    expires: datetime
+    """From then on others may be asked."""
+    context: tuple[str, ...] = ()
+    """Images that are known to belong to a group; shown, not asked."""
+    token: str = field(default_factory=_token)
+    """Comes back with the answer, so that an answer to anything else is noticed."""
+    place: int = 0
+    """Order among the annotator's screens; below zero: put back by an undo."""
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs that are asked, in the order of the candidates."""
+        return tuple(pair_of(self.anchor, each) for each in self.candidates)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A screen as the database knows it."""
+
+    screen: Screen
+    closed: bool
+    """It was answered."""
+
+
+def open_screens(connection: Connection, annotator: str, lock: bool = False) -> list[Screen]:
+    """The annotator's screens that wait for an answer, in order.
+
+    With ``lock`` nobody else changes them before the transaction ends.
+    """
+    query = _OPEN
+    if lock:  # in the order of tokens, so that two who lock do not wait for each other
+        query = query.order_by(screens.c.token).with_for_update()
+    rows = connection.execute(query, {"annotator": annotator}).mappings()
+    found = [_screen(row) for row in rows]
+    return sorted(found, key=lambda each: each.place)
+
+
+def screen_of(connection: Connection, token: str, annotator: str) -> Stored | None:
+    """The annotator's screen with this token, locked until the transaction ends."""
+    values = {"token": token, "annotator": annotator}
+    row = connection.execute(_ONE, values).mappings().first()
+    return Stored(_screen(row), row["closed"]) if row else None
+
+
+def latest_screens(connection: Connection, annotator: str, count: int) -> list[Screen]:
+    """The ``count`` screens that were reserved last for this annotator, answered or not."""
+    rows = connection.execute(_LATEST, {"annotator": annotator, "count": count}).mappings()
+    return [_screen(row) for row in rows]
+
+
+def leased_pairs(connection: Connection) -> dict[Pair, datetime]:
+    """Every pair that is on a screen, and when it expires."""
+    return {(a, b): expires for a, b, expires in connection.execute(_LEASED)}
+
+
+def reserve(connection: Connection, screen: Screen) -> Screen | None:
+    """Put a screen where nobody has its place and its pairs yet.
+
+    Candidates whose pair somebody else has are left out; None if that leaves none.
+    """
+    values = {
+        **{name: getattr(screen, name) for name in ("token", "annotator", "kind", "place")},
+        **{name: getattr(screen, name) for name in ("anchor", "strategy", "reason")},
+        "fingerprint": screen.fingerprint,
+        "expires": screen.expires,
+        "candidates": _as_json(screen),
+        "context": list(screen.context),
+        "closed": False,
+    }
+    placed = connection.execute(_inserts(connection)[0], values)
+    if not placed.rowcount:
+        return None
+    # In order, so that two who reserve the same pairs do not wait for each other.
+    rows = [{"a": a, "b": b, "screen": screen.token} for a, b in sorted(screen.pairs)]
+    got = {(a, b) for a, b in connection.execute(_inserts(connection)[1], rows)}
+    if len(got) == len(rows):
+        return screen
+    kept = _only(screen, got)
+    if kept is None:
+        give_back(connection, [screen.token])
+        return None
+    connection.execute(
+        update(screens).where(screens.c.token == screen.token).values(candidates=_as_json(kept))
+    )
+    return kept
+
+
+def take_over(connection: Connection, pairs: Collection[Pair], now: datetime) -> None:
+    """Free those of ``pairs`` that lie on expired screens, with all that is on these screens.
+
+    Screens that somebody is just answering are left alone.
+    """
+    holding = select(leases.c.screen).where(tuple_(leases.c.a, leases.c.b).in_(sorted(pairs)))
+    expired = (
+        select(screens.c.token, screens.c.closed)
+        .where(screens.c.token.in_(holding), screens.c.expires <= now)
+        .with_for_update(skip_locked=True)
+    )
+    found = connection.execute(expired).all()
+    connection.execute(delete(leases).where(leases.c.screen.in_([token for token, _ in found])))
+    give_back(connection, [token for token, closed in found if not closed])
+
+
+def give_back(connection: Connection, tokens: Collection[str]) -> None:
+    """Remove screens and free their pairs."""
+    if tokens:
+        connection.execute(delete(screens).where(screens.c.token.in_(sorted(tokens))))
+
+
+def give_back_all(connection: Connection, annotator: str) -> None:
+    """Free every pair that is reserved for an annotator; what they answered is kept."""
+    release_rest(connection, annotator)
+    connection.execute(delete(screens).where(screens.c.annotator == annotator, ~screens.c.closed))
+
+
+def release_rest(connection: Connection, annotator: str) -> int:
+    """Free what this annotator left unanswered on screens they answered; return how many pairs."""
+    answered = select(screens.c.token).where(screens.c.annotator == annotator, screens.c.closed)
+    return connection.execute(delete(leases).where(leases.c.screen.in_(answered))).rowcount
+
+
+def renew(connection: Connection, tokens: Collection[str], expires: datetime) -> None:
+    """Keep screens reserved until ``expires``."""
+    connection.execute(
+        update(screens).where(screens.c.token.in_(sorted(tokens))).values(expires=expires)
+    )
+
+
+def close(connection: Connection, token: str, answered: Collection[Pair], until: datetime) -> None:
+    """Mark a screen as answered; pairs on it that were not stay reserved ``until`` then.
+
+    So they are not asked again at once.
+    """
+    if answered:
+        rows = [{"screen": token, "one": a, "other": b} for a, b in sorted(answered)]
+        connection.execute(_FREE, rows)
+    connection.execute(_CLOSE, {"screen": token, "closed": True, "expires": until})
+
+
+def put_back(connection: Connection, screen: Screen, pairs: Collection[Pair]) -> Screen | None:
+    """Reserve those ``pairs`` of a screen again, before all others; as for `reserve`."""
+    connection.execute(delete(leases).where(leases.c.screen == screen.token))
+    first = select(func.min(screens.c.place)).where(screens.c.annotator == screen.annotator)
+    place = min(connection.execute(first).scalar() or 0, 0) - 1
+    again = _only(replace(screen, token=_token(), place=place), pairs)
+    return again and reserve(connection, again)
+
+
+def _inserts(connection: Connection) -> tuple[Any, Any]:
+    """Of a screen and of leases, leaving out rows that are there, after waiting for their writers.
+
+    The second returns the pairs that were not there.
+    """
+    return _POSTGRESQL if connection.dialect.name == "postgresql" else _SQLITE
+
+
+_POSTGRESQL, _SQLITE = (
+    (
+        dialect.insert(screens).on_conflict_do_nothing(),
+        dialect.insert(leases).on_conflict_do_nothing().returning(leases.c.a, leases.c.b),
+    )
+    for dialect in (postgresql, sqlite)
+)
+
+
+def _only(screen: Screen, pairs: Collection[Pair]) -> Screen | None:
+    kept = [
+        (candidate, score)
+        for candidate, score, pair in zip(
+            screen.candidates, screen.scores, screen.pairs, strict=True
+        )
+        if pair in pairs
+    ]
+    if not kept:
+        return None
+    candidates, scores = zip(*kept, strict=True)
+    return replace(screen, candidates=candidates, scores=scores)
+
+
+def _as_json(screen: Screen) -> list[Sequence[str | float | None]]:
+    return [list(each) for each in zip(screen.candidates, screen.scores, strict=True)]
+
+
+def _screen(row: Mapping[Any, Any]) -> Screen:
+    return Screen(
+        kind=row["kind"],
+        annotator=row["annotator"],
+        anchor=row["anchor"],
+        candidates=tuple(candidate for candidate, _ in row["candidates"]),
+        scores=tuple(None if score is None else float(score) for _, score in row["candidates"]),
+        strategy=row["strategy"],
+        reason=row["reason"],
+        fingerprint=row["fingerprint"],
+        expires=row["expires"],
+        context=tuple(row["context"]),
+        token=row["token"],
+        place=row["place"],
+    )

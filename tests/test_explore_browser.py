@@ -1,0 +1,235 @@
+"""Explore in a real browser: the map is drawn, moved and clicked, and a picture is brought."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from likewise import serve
+from likewise.images.ingest import ingest
+from likewise.images.store import open_images
+from likewise.models.backbones import build_backbone
+from likewise.models.runs import save_model, start_run
+from likewise.neighbours.atlas_files import load_atlas
+from likewise.neighbours.embedding import embed
+from likewise.neighbours.vectors import Embeddings, load_embeddings
+from likewise.settings import Embed, Ingest
+from likewise.workspace import Workspace
+
+pytestmark = pytest.mark.browser
+
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
+    *("--disable-component-update", "--disable-sync"),
+]
+SOON = 30_000
+"""Milliseconds."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs Chromium: apt-get install chromium")
+        pytest.skip("needs Chromium (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def embeddings(tmp_path_factory: pytest.TempPathFactory) -> Embeddings:
+    """Thirty images in two folders, embedded by a model that was never trained."""
+    folder = tmp_path_factory.mktemp("explore")
+    workspace = Workspace(folder / "workspace")
+    for seed in range(30):
+        place = folder / "in" / ("cats" if seed < 10 else "dogs")
+        place.mkdir(parents=True, exist_ok=True)
+        coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+        Image.fromarray(coarse).resize((60, 40)).save(place / f"{seed:02}.png")
+    ingest(workspace, Ingest(images=(folder / "in",), workers=1))
+    run = start_run(workspace, "pretrain", {}, name=None)
+    save_model(run.model_file, build_backbone("small", image_size=24))
+    embed(workspace, Embed(precision="float32", device="cpu"))
+    return load_embeddings(workspace)
+
+
+@pytest.fixture(scope="module")
+def workspace(embeddings: Embeddings) -> Workspace:
+    return Workspace(embeddings.folder.parents[1])
+
+
+@pytest.fixture(scope="module")
+def names(workspace: Workspace, embeddings: Embeddings) -> list[str]:
+    """File names by row of the embeddings."""
+    images = open_images(workspace)
+    return [images.path(images.positions[str(each)]).name for each in embeddings.ids]
+
+
+@pytest.fixture(scope="module")
+def url(workspace: Workspace) -> Iterator[str]:
+    port = serve.free_port("127.0.0.1", 8750)
+    process = subprocess.Popen(
+        serve.command_for("127.0.0.1", port),
+        env={**os.environ, "LIKEWISE_WORKSPACE": str(workspace.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health"):
+                break
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    yield address
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    page.goto(f"{url}/explore?annotator=ada")
+    yield page
+    context.close()
+
+
+def chart(page: Page) -> Locator:
+    """The map, once it is drawn with its pictures."""
+    drawn = page.locator(".atlas")
+    expect(drawn).to_have_attribute("data-pictures", re.compile("[1-9]"), timeout=60_000)
+    return page.locator(".atlas canvas")
+
+
+def place(embeddings: Embeddings, canvas: Locator, row: int) -> tuple[float, float]:
+    """Where an image lies on the screen while the whole map is shown."""
+    atlas, box = load_atlas(embeddings), canvas.bounding_box()
+    assert atlas is not None
+    assert box is not None
+    scale = 0.9 * min(box["width"], box["height"])
+    x, y = (atlas[row] - 0.5) * scale
+    return box["x"] + box["width"] / 2 + float(x), box["y"] + box["height"] / 2 + float(y)
+
+
+def lonely(embeddings: Embeddings) -> int:
+    """The row of the image that lies farthest from all others."""
+    atlas = load_atlas(embeddings)
+    assert atlas is not None
+    away = np.linalg.norm(atlas[:, None] - atlas[None], axis=2) + 9 * np.eye(len(atlas))
+    return int(away.min(axis=1).argmax())
+
+
+def test_the_map_is_made_once_and_drawn(page: Page, embeddings: Embeddings) -> None:
+    expect(page.get_by_text("Drawing the map of all images")).to_be_visible(timeout=SOON)
+    page.reload()
+    chart(page)
+    expect(page.get_by_text("Drawing the map of all images")).to_be_hidden()
+    assert load_atlas(embeddings) is not None
+    expect(page.locator(".legend")).to_contain_text("in no group yet")
+    page.get_by_role("button", name="Folders").click()
+    expect(page.locator(".legend button")).to_have_count(2)
+    assert [each.inner_text().split() for each in page.locator(".legend button").all()] == [
+        ["dogs", "20"],
+        ["cats", "10"],
+    ]
+
+
+def test_a_click_opens_what_lies_there_and_neighbours_lead_on(
+    page: Page, embeddings: Embeddings, names: list[str]
+) -> None:
+    canvas, row = chart(page), lonely(embeddings)
+    left, top = place(embeddings, canvas, row)
+    page.mouse.move(left, top)
+    hint = page.locator(".atlas .hover")
+    expect(hint).to_have_text(names[row])
+    page.mouse.click(left, top)
+    expect(page.locator(".lw-seen b")).to_have_text(names[row], timeout=SOON)
+    expect(page).to_have_url(re.compile(f"image={embeddings.ids[row]}"))
+    near = int(np.argsort(-(embeddings.vectors @ embeddings.vectors[row]))[1])
+    first = page.locator(".st-key-explore-panel .sheet button").first
+    expect(first).to_contain_text(names[near])
+    first.click()
+    expect(page.locator(".lw-seen b")).to_have_text(names[near], timeout=SOON)
+    page.reload()
+    expect(page.locator(".lw-seen b")).to_have_text(names[near], timeout=SOON)
+
+
+def test_dragging_moves_the_map_and_opens_nothing(
+    page: Page, embeddings: Embeddings, names: list[str]
+) -> None:
+    canvas, row = chart(page), lonely(embeddings)
+    left, top = place(embeddings, canvas, row)
+    box = canvas.bounding_box()
+    assert box is not None
+    right = 60 if left < box["x"] + box["width"] / 2 else -60
+    page.mouse.move(left, top)
+    page.mouse.down()
+    page.mouse.move(left + right / 2, top, steps=4)
+    page.mouse.move(left + right, top, steps=4)
+    page.mouse.up()
+    page.mouse.move(left + right + 1, top)
+    expect(page.locator(".atlas .hover")).to_have_text(names[row])
+    page.wait_for_timeout(500)
+    assert "image=" not in page.url
+
+
+def test_keys_zoom_move_and_open(page: Page, embeddings: Embeddings, names: list[str]) -> None:
+    canvas = chart(page)
+    atlas = load_atlas(embeddings)
+    assert atlas is not None
+    canvas.focus()
+    box = canvas.bounding_box()
+    assert box is not None
+    step = min(box["width"], box["height"]) / 6 / (0.9 * min(box["width"], box["height"]))
+    for key in ("ArrowLeft", "ArrowUp", "ArrowUp"):
+        page.keyboard.press(key)
+    middle = np.array([0.5 - step, 0.5 - 2 * step])
+    row = int(np.linalg.norm(atlas - middle, axis=1).argmin())
+    for key in "++-=":
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    expect(page.locator(".lw-seen b")).to_have_text(names[row], timeout=SOON)
+    canvas.focus()
+    page.keyboard.press("0")
+    page.mouse.move(*place(embeddings, canvas, lonely(embeddings)))
+    expect(page.locator(".atlas .hover")).to_have_text(names[lonely(embeddings)])
+
+
+def test_a_picture_that_is_brought_finds_its_like(
+    page: Page, workspace: Workspace, embeddings: Embeddings, names: list[str], tmp_path: Path
+) -> None:
+    images = open_images(workspace)
+    row = names.index("17.png")
+    copy = tmp_path / "brought along.bmp"
+    with Image.open(images.path(images.positions[str(embeddings.ids[row])])) as image:
+        image.save(copy)
+    chart(page)
+    page.locator(".st-key-explore-panel [data-testid=stPopover] button").first.click()
+    page.locator("input[type=file]").set_input_files(copy)
+    expect(page.locator(".lw-seen")).to_contain_text("Your picture", timeout=90_000)
+    first = page.locator(".st-key-explore-panel .sheet button").first
+    expect(first).to_contain_text("17.png", timeout=SOON)
+    expect(first).to_contain_text("1.000")
+    page.keyboard.press("Escape")
+    first.click()
+    expect(page.locator(".lw-seen b")).to_have_text("17.png", timeout=SOON)
+    copy.write_bytes(b"not a picture")
+    page.locator(".st-key-explore-panel [data-testid=stPopover] button").first.click()
+    page.locator("input[type=file]").set_input_files(copy)
+    expect(page.get_by_text("not an image, or not in a format")).to_be_visible(timeout=SOON)

@@ -1,0 +1,711 @@
+"""What the Train page and the first-run page decide and show."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from streamlit.testing.v1 import AppTest
+
+from likewise import cli
+from likewise.answers.standing import Answer, Verdict
+from likewise.errors import LikewiseError
+from likewise.images.ingest import ingest
+from likewise.jobs import control, records
+from likewise.jobs import survey as survey_module
+from likewise.jobs.job import (
+    Job,
+    Status,
+    Steps,
+    hold_alive,
+    jobs_folder,
+    jobs_of,
+    newest_job,
+    now,
+    write_job,
+)
+from likewise.jobs.next_step import (
+    Holdings,
+    first_epochs,
+    flags,
+    holdings_of,
+    next_step,
+)
+from likewise.jobs.options import options_of
+from likewise.jobs.records import Record, records_of, seconds_left, speeds
+from likewise.jobs.survey import survey
+from likewise.jobs.watch import run_of, steps_shown, watch
+from likewise.settings import Common, Finetune, Ingest, Pretrain, config_of
+from likewise.training.answer_sampler import STEPS_PER_EPOCH
+from likewise.workspace import Workspace
+from likewise_labeler import first_run
+from likewise_labeler.curves import HEIGHT, WIDTH, Curve, curves_of, drawn, points
+from likewise_labeler.first_run import steps_of
+from likewise_labeler.job_words import about_time, job_rows, model_rows, outcome, table
+
+THEN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def row(epoch: int, seconds: float, **more: float) -> dict[str, Any]:
+    measured = {"loss": -0.5, "projection_std": 0.9, "effective_rank": 7.0}
+    return {"epoch": epoch, "steps": 10 * epoch, "seconds": seconds} | measured | more
+
+
+def add_run(
+    workspace: Workspace,
+    name: str,
+    *,
+    rows: int = 0,
+    finished: bool = True,
+    started: datetime = THEN,
+    settings: dict[str, Any] | None = None,
+) -> Record:
+    kind = name.partition("-")[0]
+    folder = workspace.runs / name
+    folder.mkdir(parents=True)
+    defaults = config_of(Pretrain(epochs=12)) if kind == "pretrain" else config_of(Finetune())
+    config = {
+        "format": 1,
+        "kind": kind,
+        "settings": defaults | (settings or {}),
+        "started": started.isoformat(),
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    lines = [json.dumps(row(number + 1, 2.0 * (number + 1))) for number in range(rows)]
+    (folder / "metrics.jsonl").write_text("".join(line + "\n" for line in lines))
+    if finished:
+        (folder / "model.safetensors").touch()
+    return next(each for each in records_of(workspace) if each.name == name)
+
+
+def add_job(workspace: Workspace, status: Status, steps: Steps, **changes: Any) -> Job:
+    last = newest_job(workspace)
+    folder = jobs_folder(workspace) / str(last.number + 1 if last else 1)
+    folder.mkdir(parents=True)
+    job = replace(Job(folder, steps, now(), status=status, step_started=now()), **changes)
+    write_job(job)
+    return job
+
+
+def answered(verdict: Verdict, time: datetime, number: int = 1) -> Answer:
+    return Answer(
+        number=number, a=f"{number:032x}", b="f" * 32, verdict=verdict,
+        annotator="ada", time=time, strategy="random", score=None, fingerprint="f1",
+    )  # fmt: skip
+
+
+# Runs, read without torch.
+
+
+def test_fine_tuning_has_as_many_epochs_as_the_learner_says(workspace: Workspace) -> None:
+    assert records.STEPS_PER_EPOCH == STEPS_PER_EPOCH
+    assert add_run(workspace, "finetune-1").epochs == 6
+    assert add_run(workspace, "finetune-2", settings={"steps": 151}).epochs == 7
+    assert add_run(workspace, "pretrain-1").epochs == 12
+
+
+def test_runs_come_oldest_first_and_damage_is_told(workspace: Workspace) -> None:
+    add_run(workspace, "pretrain-2", started=THEN)
+    add_run(workspace, "pretrain-1", started=THEN + timedelta(hours=1))
+    assert [each.name for each in records_of(workspace)] == ["pretrain-2", "pretrain-1"]
+    (workspace.runs / "pretrain-1" / "config.json").write_text('{"kind": "pretrain"}')
+    with pytest.raises(LikewiseError, match="pretrain-1"):
+        records_of(workspace)
+
+
+def test_time_left_by_hand() -> None:
+    assert seconds_left([], 10, 0.0) is None
+    assert seconds_left([row(1, 4.0)], 3, 0.0) == 8.0
+    rows = [row(1, 100.0), *(row(epoch, 100.0 + 2.0 * epoch) for epoch in range(2, 8))]
+    assert seconds_left(rows, 10, 0.0) == 6.0, "a slow beginning is forgotten"
+    assert seconds_left(rows, 10, 0.5) == 5.5
+    assert seconds_left(rows, 10, 500.0) == 4.0, "no less than the epochs to come"
+    assert seconds_left(rows, 7, 1.0) == 0.0
+
+
+def test_speed_by_hand() -> None:
+    assert speeds([row(1, 2.0), row(2, 3.0)], 8) == [40.0, 80.0]
+    assert speeds([], 8) == []
+
+
+# How far a job is.
+
+LEARN: Steps = (("pretrain",), ("embed", "--model", control.RUN))
+
+
+def test_a_pretraining_is_followed_by_its_name_in_the_log(workspace: Workspace) -> None:
+    add_run(workspace, "pretrain-1", rows=12)
+    add_run(workspace, "pretrain-2", rows=3, finished=False)
+    job = add_job(workspace, "running", LEARN)
+    lines = ["preset: grey", "pretrain-2: small at 28 px", "going on at epoch 4, step 1"]
+    job.log_file.write_text("\n".join(lines))
+    found = run_of(job, records_of(workspace), lines)
+    assert found is not None
+    assert found.name == "pretrain-2"
+    seen = watch(workspace, job, trainable=5, at=datetime.now(UTC))
+    assert (seen.run, seen.epochs, seen.text) == (found, 12, "epoch 4 of 12")
+    assert seen.share == 0.25
+    assert seen.seconds_left is not None
+    assert 16.0 <= seen.seconds_left <= 18.0
+    assert seen.speeds == (25.0, 25.0, 25.0), "no more images a step than there are"
+
+
+def test_a_run_without_a_name_in_the_log_is_the_one_just_made(workspace: Workspace) -> None:
+    old = add_run(workspace, "pretrain-1")
+    later = datetime.fromtimestamp(old.changed, UTC) + timedelta(seconds=5)
+    job = add_job(workspace, "running", LEARN, step_started=later)
+    assert run_of(job, [old], ["preset: grey"]) is None
+    earlier = replace(job, step_started=later - timedelta(seconds=10))
+    assert run_of(earlier, [old], []) == old
+    assert run_of(replace(earlier, steps=(("finetune",),)), [old], ["pretrain-1: x"]) is None
+
+
+def test_fine_tuning_counts_the_copy_that_is_measured(workspace: Workspace) -> None:
+    run = add_run(workspace, "finetune-1", finished=False)
+    job = add_job(workspace, "running", (("finetune",),), step_started=THEN)
+    copy = run.folder / "held-out"
+    copy.mkdir()
+    (copy / "metrics.jsonl").write_text("".join(json.dumps(row(n, 2.0 * n)) + "\n" for n in (1, 2)))
+    seen = watch(workspace, job, trainable=100, at=datetime.now(UTC))
+    assert seen.text == "epoch 3 of 6 of a copy that is measured on answers it never saw"
+    assert seen.share == pytest.approx(2 / 12)
+    assert seen.seconds_left is not None
+    assert 18.0 <= seen.seconds_left <= 20.0, "4 epochs of the copy, 6 of the model, 2 s each"
+    (run.folder / "measured.json").write_text("{}")
+    (run.folder / "metrics.jsonl").write_text(json.dumps(row(1, 2.0)) + "\n")
+    seen = watch(workspace, job, trainable=100, at=datetime.now(UTC))
+    assert seen.text == "epoch 2 of 6"
+    assert seen.share == pytest.approx(7 / 12)
+
+
+def test_reading_is_followed_by_the_log(workspace: Workspace) -> None:
+    job = add_job(workspace, "running", (("ingest", "in"), *LEARN))
+    assert watch(workspace, job, 0, THEN).text == "working"
+    job.log_file.write_text("ingest: 500/2,000 files, 100/s, 15 s left\n")
+    seen = watch(workspace, job, 0, THEN)
+    assert (seen.text, seen.share, seen.seconds_left) == ("500 of 2,000 files", 0.25, 15.0)
+    assert watch(workspace, replace(job, status="lost"), 0, THEN).seconds_left is None
+
+
+def test_a_job_that_is_done_shows_the_run_it_made(workspace: Workspace) -> None:
+    run = add_run(workspace, "pretrain-1", rows=2, settings={"epochs": 2})
+    job = add_job(workspace, "done", LEARN, step=1)
+    assert watch(workspace, job, 100, THEN).run is None
+    job.result_file(0).write_text('{"run": "pretrain-1"}')
+    seen = watch(workspace, job, 100, THEN)
+    assert (seen.run, len(seen.rows), seen.seconds_left) == (run, 2, None)
+    assert watch(workspace, replace(job, status="running"), 100, THEN).run is None
+
+
+@pytest.mark.parametrize(
+    ("status", "states"),
+    [
+        ("running", ["done", "now", "waiting"]),
+        ("stopping", ["done", "now", "waiting"]),
+        ("stopped", ["done", "stopped", "waiting"]),
+        ("failed", ["done", "failed", "waiting"]),
+        ("lost", ["done", "failed", "waiting"]),
+        ("done", ["done", "done", "done"]),
+    ],
+)
+def test_each_step_has_a_state(workspace: Workspace, status: Status, states: list[str]) -> None:
+    job = add_job(workspace, status, (("ingest", "in"), *LEARN), step=1)
+    assert [state for _, state in steps_shown(job)] == states
+    assert [title for title, _ in steps_shown(job)][1] == "Learn from the images"
+
+
+# What is next.
+
+FULL = Holdings(
+    images=1000, trainable=800, models=1, newest="pretrain-1", embedded=True, answers=240, new=240
+)
+
+
+@pytest.mark.parametrize(
+    ("held", "what", "title"),
+    [
+        (Holdings(), "images", "Choose images"),
+        (replace(FULL, models=0, newest="", embedded=False), "pretrain", "Learn a first model"),
+        (replace(FULL, embedded=False), "embed", "Embed the images"),
+        (replace(FULL, waiting=3), "embed", "Embed the images"),
+        (replace(FULL, answers=99, new=99), "answer", "Answer more pairs"),
+        (replace(FULL, new=49), "answer", "Answer more pairs"),
+        (replace(FULL, new=50), "finetune", "Fine-tune on 240 answers"),
+        (FULL, "finetune", "Fine-tune on 240 answers"),
+    ],
+)
+def test_the_next_step(held: Holdings, what: str, title: str) -> None:
+    suggestion = next_step(held)
+    assert (suggestion.what, suggestion.title) == (what, title)
+    assert [step[0] for step in suggestion.steps] == {
+        "images": [],
+        "answer": [],
+        "embed": ["embed"],
+        "pretrain": ["pretrain", "embed"],
+        "finetune": ["finetune", "embed"],
+    }[what]
+
+
+def test_an_interrupted_pretraining_comes_first(workspace: Workspace) -> None:
+    settings = {"epochs": 40, "lr": 0.1, "recipe": "grey", "images": "digest"}
+    run = add_run(workspace, "pretrain-2", rows=3, finished=False, settings=settings)
+    suggestion = next_step(replace(FULL, unfinished=run))
+    assert suggestion.title == "Go on with pretrain-2"
+    assert "3 of 40 epochs" in suggestion.reason
+    assert suggestion.steps[0] == ("pretrain", "--epochs", "40", "--lr", "0.1")
+
+
+def test_a_first_model_sees_as_many_images_as_the_demos() -> None:
+    assert [first_epochs(count) for count in (0, 10, 480, 4_000, 48_000, 10**6)] == [
+        *(100, 100, 100, 12, 4, 4)
+    ]
+
+
+def test_what_a_workspace_holds(ready: Workspace, picture: Callable[..., Path]) -> None:
+    assert holdings_of(Workspace(ready.path / "none"), ()) == Holdings()
+    answers = [
+        answered("similar", THEN),
+        answered("unsure", THEN, 2),
+        answered("dissimilar", THEN + timedelta(days=2), 3),
+    ]
+    held = holdings_of(ready, answers)
+    assert (held.images, held.trainable, held.models) == (40, 40, 0)
+    assert (held.answers, held.new) == (2, 2)
+    add_run(ready, "run-1", settings={"epochs": 1})
+    assert holdings_of(ready, answers).embedded
+    add_run(ready, "finetune-1", started=THEN + timedelta(days=1))
+    held = holdings_of(ready, answers)
+    assert (held.newest, held.embedded, held.new) == ("finetune-1", False, 1)
+    add_run(ready, "pretrain-3", started=THEN + timedelta(days=3), finished=False)
+    held = holdings_of(ready, answers)
+    assert held.unfinished is not None
+    assert held.unfinished.name == "pretrain-3"
+
+
+def test_new_images_wait_to_be_embedded(
+    ready: Workspace, picture: Callable[..., Path], tmp_path: Path
+) -> None:
+    add_run(ready, "run-1", settings={"epochs": 1})
+    picture(tmp_path / "more" / "new.png", 77, size=(50, 40))
+    ingest(ready, Ingest(images=(tmp_path / "more",), workers=1))
+    assert holdings_of(ready, ()).waiting == 1
+
+
+# Options, written once.
+
+
+@pytest.mark.parametrize("settings", [Pretrain, Finetune])
+def test_every_option_has_its_flags_help(
+    settings: type[Common], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = settings.__name__.lower()
+    with pytest.raises(SystemExit):
+        cli.parse(name, ["--help"])
+    told = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for option in options_of(settings).values():
+        assert "--" + option.name.replace("_", "-") in told
+        assert option.help[:30] in told
+        assert option.help
+    assert options_of(settings).keys() == (
+        {each.name for each in fields(settings)} - {each.name for each in fields(Common)}
+    )
+
+
+def test_options_know_their_choices() -> None:
+    assert options_of(Finetune)["loss"].choices == ("contrastive", "triplet", "supcon")
+    assert options_of(Pretrain)["epochs"].choices == ()
+    assert options_of(Pretrain)["epochs"].help == "Passes over the images."
+    assert options_of(Pretrain)["lr"].label == "Learning rate"
+    assert options_of(Pretrain)["batch_size"].label == "Batch size"
+
+
+@given(
+    some.builds(
+        Pretrain,
+        epochs=some.integers(1, 500),
+        lr=some.floats(1e-4, 5.0),
+        backbone=some.sampled_from(["small", "resnet18"]),
+        preset=some.sampled_from(["auto", "grey"]),
+        fresh=some.booleans(),
+        seed=some.integers(0, 9),
+    )
+)
+def test_flags_say_what_was_chosen(chosen: Pretrain) -> None:
+    values = {each.name: getattr(chosen, each.name) for each in fields(Pretrain)}
+    assert cli.parse("pretrain", list(flags(Pretrain(), values))) == chosen
+
+
+# A look at a folder.
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    for name in ("a.jpg", "b.PNG", "deep/er/c.webp", "notes.txt", ".hidden.jpg", ".git/d.jpg"):
+        (tmp_path / "album" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "album" / name).touch()
+    (tmp_path / "album" / "loop").symlink_to(tmp_path / "album")
+    return tmp_path / "album"
+
+
+def test_a_look_counts_what_ingest_would_take(album: Path, workspace: Workspace) -> None:
+    found = survey(f' "{album}" ', workspace.path)
+    assert (found.folder, found.images, found.complete) == (album, 3, True)
+    assert [each.name for each in found.examples] == ["a.jpg", "b.PNG", "c.webp"]
+    assert (found.others, found.closed) == (".txt (1)", 0)
+
+
+def test_the_workspace_inside_the_folder_is_passed_over(album: Path) -> None:
+    (album / "workspace" / "samples").mkdir(parents=True)
+    (album / "workspace" / "samples" / "x.jpg").touch()
+    assert survey(str(album), album / "workspace").images == 3
+    assert survey(str(album), album.parent / "elsewhere").images == 4
+
+
+def test_a_look_ends_in_time(tmp_path: Path, workspace: Workspace) -> None:
+    for number in range(50):
+        (tmp_path / f"{number}.jpg").touch()
+    ticks = iter(range(1000))
+    found = survey(str(tmp_path), workspace.path, 10.5, lambda: float(next(ticks)))
+    assert (found.images, found.complete) == (11, False)
+    assert len(survey(str(tmp_path), workspace.path).examples) == survey_module.EXAMPLES
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("  ", "type the path"),
+        ("photos", "not a full path"),
+        ("/no/such/folder", "/no/such/folder does not exist"),
+        ("/a\0b", "type the path"),
+        ("{album}/a.jpg", "is a file; give the folder"),
+        ("{album}/empty", "holds no images; give another"),
+        ("{album}/texts", r"holds no images but \.txt \(1\)"),
+        ("{album}/ws", "is the workspace itself"),
+    ],
+)
+def test_a_wrong_folder_is_told_in_one_line(album: Path, typed: str, told: str) -> None:
+    for name in ("empty", "texts", "ws"):
+        (album / name).mkdir()
+    (album / "texts" / "x.txt").touch()
+    with pytest.raises(LikewiseError, match=told) as caught:
+        survey(typed.format(album=album), album / "ws")
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_that_may_not_be_read(
+    album: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = os.scandir
+    closed = {str(album / "deep")}
+
+    def scandir(folder: str) -> Any:
+        if folder in closed:
+            raise PermissionError(13, "Permission denied")
+        return listing(folder)
+
+    monkeypatch.setattr("likewise.jobs.survey.os.scandir", scandir)
+    found = survey(str(album), workspace.path)
+    assert (found.images, found.closed) == (2, 1)
+    closed.add(str(album))
+    with pytest.raises(LikewiseError, match="permission denied"):
+        survey(str(album), workspace.path)
+
+
+# Words, tables, curves.
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "5 s"), (42, "40 s"), (61, "1 min"), (700, "12 min"), (7000, "1 h 57 min"),
+     (90000, "25 h")],
+)  # fmt: skip
+def test_time_in_words(seconds: float, text: str) -> None:
+    assert about_time(float(seconds)) == text
+
+
+def test_how_a_job_ended(workspace: Workspace) -> None:
+    done = add_job(workspace, "done", (("finetune",), ("embed",)), step=1, ended=now())
+    measured = {"before": {"auc": 0.8}, "after": {"auc": 0.9123}}
+    done.result_file(0).write_text(json.dumps(measured))
+    done.result_file(1).write_text('{"model": "finetune-1"}')
+    kind, text = outcome(done)
+    assert kind == "good"
+    assert "now proposed by finetune-1" in text
+    assert "0.800 before, 0.912 after" in text
+    warned = add_job(workspace, "done", (("pretrain",),))
+    warned.result_file(0).write_text('{"run": "pretrain-1", "health": {"warning": "collapsed"}}')
+    assert "Warning: collapsed" in outcome(warned)[1]
+    failed = add_job(workspace, "failed", LEARN, error="too few images")
+    assert outcome(failed) == ("bad", "Learn from the images: too few images")
+    assert outcome(replace(failed, status="stopped"))[0] == "open"
+    assert "killed" in outcome(replace(failed, status="lost"))[1]
+
+
+def test_tables_are_newest_first_and_safe(workspace: Workspace) -> None:
+    add_job(
+        workspace, "failed", LEARN, error="<b>", started=THEN, ended=THEN + timedelta(minutes=3)
+    )
+    add_job(workspace, "done", (("embed",),), started=THEN)
+    first, second = job_rows(jobs_of(workspace), UTC)
+    assert (first["Job"], first["State"], first["Took"]) == ("2", "done", "")
+    assert (second["State"], second["Took"]) == ("failed: <b>", "3 min")
+    assert second["Started"] == "2026-03-01 12:00"
+    html = table([first, second])
+    assert "&lt;b&gt;" in html
+    assert "<b>" not in html
+    assert "Took" not in table([first]), "an empty column says nothing"
+
+
+def test_the_table_of_models(workspace: Workspace) -> None:
+    add_run(workspace, "pretrain-1", rows=12)
+    tuned = add_run(workspace, "finetune-1", rows=6, started=THEN + timedelta(hours=1))
+    (tuned.folder / "measured.json").write_text('{"before": {"auc": 0.5}, "after": {"auc": 1}}')
+    add_run(workspace, "pretrain-2", rows=2, finished=False, started=THEN + timedelta(hours=2))
+    embedded = {"pretrain-1": "2026-02", "finetune-1": "2026-01"}
+    rows = model_rows(records_of(workspace), embedded, UTC)
+    assert [(each["Model"], each["State"]) for each in rows] == [
+        ("pretrain-2", "unfinished"),
+        ("finetune-1", "embedded"),
+        ("pretrain-1", "proposes the pairs"),
+    ]
+    assert rows[0]["Epochs"] == "2 of 12"
+    assert rows[1]["AUC on held-out answers"] == "0.500 → 1.000"
+    assert rows[2]["AUC on held-out answers"] == ""
+
+
+def test_a_curve_fills_its_field() -> None:
+    curve = Curve("Loss", "", (0.0, -1.0, -0.5), 2)
+    assert points(curve, 4) == [
+        (WIDTH / 4, 0.0), (WIDTH / 2, HEIGHT), (3 * WIDTH / 4, HEIGHT / 2)
+    ]  # fmt: skip
+    floored = replace(curve, values=(5.0, 10.0), floor=0.0)
+    assert points(floored, 2) == [(WIDTH / 2, HEIGHT / 2), (WIDTH, 0.0)]
+    assert points(replace(curve, values=(3.0, 3.0)), 2)[0][1] == HEIGHT, "flat, but drawn"
+    assert "-0.50" in drawn(curve, 4)
+    assert drawn(replace(curve, values=()), 4) == ""
+    assert "<i>" not in drawn(replace(curve, title="<i>"), 4)
+
+
+def test_each_kind_of_training_has_its_curves() -> None:
+    rows = [row(1, 1.0), row(2, 2.0)]
+    assert [each.title for each in curves_of("pretrain", rows, (1.0, 2.0))] == [
+        *("Loss", "Spread", "Directions in use", "Images per second")
+    ]
+    loss, pace = curves_of("finetune", [{"loss": 0.3}], (5.0,))
+    assert (loss.values, pace.values) == ((0.3,), (5.0,))
+
+
+# The pages.
+
+
+@pytest.fixture
+def here(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv("LIKEWISE_WORKSPACE", str(workspace.path))
+    monkeypatch.setenv("LIKEWISE_GATE", "open")
+    return workspace
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[list[list[str]]]]:
+    """The jobs that the pages start, instead of starting them."""
+    begun: list[list[list[str]]] = []
+    monkeypatch.setattr(
+        "likewise_labeler.job_panel.start",
+        lambda workspace, steps: begun.append([list(step) for step in steps]),
+    )
+    return begun  # type: ignore[return-value]
+
+
+def _train() -> None:
+    from likewise_labeler.desk import the_desk
+    from likewise_labeler.train_page import train_page
+
+    train_page(the_desk())
+
+
+def opened() -> AppTest:
+    return shown(AppTest.from_function(_train, default_timeout=30).run())
+
+
+def shown(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception
+    return app
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    (button,) = [each for each in app.button if each.label == label]
+    return shown(button.click().run())
+
+
+def text(app: AppTest) -> str:
+    return "".join(str(each.proto.body) for each in app.get("html"))
+
+
+def test_a_newcomer_looks_and_begins(
+    here: Workspace, album: Path, picture: Callable[..., Path], started: list[Any]
+) -> None:
+    app = opened()
+    assert "Welcome" in text(app)
+    app.text_input[0].set_value(str(album / "nowhere"))
+    press(app, "Look")
+    assert app.error[0].value == f"{album / 'nowhere'} does not exist"
+    picture(album / "a.jpg", 1, size=(200, 100))
+    app.text_input[0].set_value(str(album))
+    press(app, "Look")
+    assert not app.error
+    assert "<b>3 images</b>" in text(app)
+    assert text(app).count("data:image/jpeg") == 1, "those that cannot be shown are left out"
+    press(app, "Read images and learn a first model")
+    assert started == [
+        [["ingest", str(album)], ["pretrain", "--epochs", "100"], ["embed", "--model", "{run}"]]
+    ]
+
+
+def test_sample_digits_begin_too(here: Workspace, started: list[Any]) -> None:
+    press(opened(), "Try it with sample digits")
+    folder = str(here.path / "samples" / "digits")
+    assert started[0][:2] == [["sample", "digits", "--to", folder], ["ingest", folder]]
+    assert started[0][2] == ["pretrain", "--epochs", "10"]
+
+
+def test_beyond_this_machine_no_folder_is_opened(
+    here: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for gate in ("password", "oidc", ""):
+        monkeypatch.setenv("LIKEWISE_GATE", gate)
+        app = opened()
+        assert not app.text_input
+        assert "serves that machine alone" in app.info[0].value
+        assert "likewise ingest FOLDER_OF_IMAGES" in app.code[0].value
+
+
+def test_without_a_model_the_second_step_is_shown(
+    here: Workspace, picture: Callable[..., Path], tmp_path: Path, started: list[Any]
+) -> None:
+    for seed in range(3):
+        picture(tmp_path / "in" / f"{seed}.png", seed)
+    ingest(here, Ingest(images=(tmp_path / "in",), workers=1))
+    app = AppTest.from_function(_missing, default_timeout=30).run()
+    assert "3 images are read" in text(shown(app))
+    press(app, "Learn a first model")
+    assert started[0][0][0] == "pretrain"
+
+
+def _missing() -> None:
+    from likewise.workspace import Workspace
+    from likewise_labeler.desk import Missing
+    from likewise_labeler.first_run import missing_page
+
+    missing_page(Missing("embeddings", ""), Workspace().path)
+
+
+def test_how_far_a_beginner_is(workspace: Workspace) -> None:
+    def states(job: Job | None, has_images: bool) -> list[str]:
+        return list(steps_of(job, has_images).values())
+
+    job = add_job(workspace, "running", (("ingest", "in"), *LEARN))
+    assert states(None, False) == ["now", "waiting", "waiting"]
+    assert states(None, True) == ["done", "now", "waiting"]
+    assert states(job, False) == ["now", "waiting", "waiting"]
+    assert states(replace(job, step=1), True) == ["done", "now", "waiting"]
+    assert states(replace(job, status="failed"), False) == ["failed", "waiting", "waiting"]
+    assert states(replace(job, step=1, status="lost"), True) == ["done", "failed", "waiting"]
+    assert states(replace(job, step=2, status="done"), True) == ["done", "now", "waiting"]
+
+
+def test_the_train_page_says_what_is_next(
+    ready: Workspace, monkeypatch: pytest.MonkeyPatch, started: list[Any]
+) -> None:
+    monkeypatch.setenv("LIKEWISE_WORKSPACE", str(ready.path))
+    monkeypatch.setenv("LIKEWISE_GATE", "open")
+    add_run(ready, "run-1", rows=12, settings={"epochs": 12})
+    app = opened()
+    assert "0 of the first 100 answers" in text(app)
+    assert "proposes the pairs" in text(app)
+    (epochs,) = [each for each in app.number_input if each.label == "Epochs"]
+    assert (epochs.value, epochs.help) == (100, "Passes over the images.")
+    epochs.set_value(7)
+    press(app, "Start")
+    assert started == [[["pretrain", "--epochs", "7"], ["embed", "--model", "{run}"]]]
+
+
+def test_a_job_that_failed_is_told_with_its_log(
+    ready: Workspace, monkeypatch: pytest.MonkeyPatch, started: list[Any]
+) -> None:
+    monkeypatch.setenv("LIKEWISE_WORKSPACE", str(ready.path))
+    job = add_job(ready, "failed", LEARN, error="the disk is full", ended=now())
+    job.log_file.write_text("first\nsecond\n")
+    app = opened()
+    assert app.error[0].value == "Learn from the images: the disk is full"
+    shown(app.toggle(key="log-ended-1").set_value(True).run())
+    assert app.code[0].value.endswith("first\nsecond")
+    monkeypatch.setattr(
+        "likewise_labeler.job_panel.again",
+        lambda workspace, job: started.append(job.number),
+    )
+    press(app, "Try again")
+    assert started == [1]
+
+
+def test_a_job_at_work_is_shown_live(
+    ready: Workspace, monkeypatch: pytest.MonkeyPatch, started: list[Any]
+) -> None:
+    monkeypatch.setenv("LIKEWISE_WORKSPACE", str(ready.path))
+    add_run(ready, "pretrain-1", rows=3, finished=False)
+    job = add_job(ready, "running", LEARN)
+    job.log_file.write_text("pretrain-1: small at 28 px\n")
+    alive = hold_alive(job.folder)
+    try:
+        app = opened()
+        bar = app.get("progress")[0].proto
+        assert bar.text in ("Epoch 4 of 12, 20 s left", "Epoch 4 of 12, 15 s left")
+        assert bar.value == 25
+        labels = [each.label for each in app.button]
+        assert labels == ["Stop"], "nothing else is started meanwhile"
+        monkeypatch.setattr(
+            "likewise_labeler.job_panel.stop", lambda job: started.append(job.number)
+        )
+        press(app, "Stop")
+        assert started == [1]
+    finally:
+        os.close(alive)
+    assert "Broken off" in shown(app.run()).info[0].value
+
+
+def test_a_lost_job_is_offered_again(ready: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIKEWISE_WORKSPACE", str(ready.path))
+    add_job(ready, "running", LEARN)
+    app = opened()
+    assert "Broken off" in app.info[0].value
+    assert "Go on" in [each.label for each in app.button]
+
+
+def test_trouble_with_a_start_is_one_line(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(workspace: Workspace, steps: Steps) -> Job:
+        raise LikewiseError("job 3 (embed) is at work")
+
+    monkeypatch.setattr("likewise_labeler.job_panel.start", refuse)
+    app = press(opened(), "Try it with sample digits")
+    assert app.error[0].value == "job 3 (embed) is at work"
+
+
+def test_the_pages_never_import_torch_nor_faiss() -> None:
+    code = (
+        "import sys, likewise_labeler.train_page, likewise_labeler.first_run; "
+        "print({'torch', 'faiss'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_file_that_is_no_image_has_no_thumb(tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes(b"not an image")
+    assert first_run._thumb(tmp_path / "x.jpg") == ""
