@@ -137,7 +137,9 @@ def test_the_readme_names_the_keys_of_the_labeler() -> None:
     verdicts = re.search(r"VERDICT_KEYS = \{(.+)\}", source)
     modes = re.search(r"MODE_KEYS = \{(.+)\}", source)
     others = re.search(r"const others = \{(.+?)\};", source, re.DOTALL)
-    assert verdicts and modes and others
+    assert verdicts is not None
+    assert modes is not None
+    assert others is not None
     keys = re.findall(r"\"?([a-z0-9+-])\"?: ", verdicts[1] + modes[1] + others[1])
     assert len(keys) >= 12
     assert {each.upper() for each in keys} <= set(spans(read(README)))

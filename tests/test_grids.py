@@ -328,7 +328,7 @@ def test_the_work_for_a_screen_does_not_grow_with_images_or_answers(propose: Pro
 
 
 def test_too_many_images_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("likewise.answers.grids._COMPARED", 2048 * 8)
+    monkeypatch.setattr("likewise.answers.pool._COMPARED", 2048 * 8)
     pool = cloud(20_000)
     one = propose_grid(pool, Links(), set(), (), pool.ids)
     assert one is not None

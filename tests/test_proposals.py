@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from likewise.answers import placing
 from likewise.answers.coverage import coverage_order
 from likewise.answers.links import Links
 from likewise.answers.placing import CoverPlace
@@ -18,6 +19,12 @@ from likewise.neighbours.vectors import Embeddings
 from likewise.settings import Strategy
 
 STRATEGIES: list[Strategy] = ["random", "neighbours", "cover-place"]
+
+
+@pytest.fixture(params=[4096, 2], ids=["few", "many"])
+def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cover and place as with few answered images, and as with many."""
+    monkeypatch.setattr(placing, "_MANY", request.param)
 
 
 def unit_clusters(count: int, clusters: int, noise: float = 0.15) -> tuple[np.ndarray, np.ndarray]:
@@ -83,6 +90,7 @@ def test_small_sets_are_asked_until_everything_is_known(
         assert relation is not None or (a, b) in taken
 
 
+@pytest.mark.usefixtures("many")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_held_out_images_and_pairs_on_other_screens_are_not_asked(
     tmp_path: Path, strategy: Strategy
@@ -138,6 +146,7 @@ def test_neighbour_questions_are_seldom_easy(tmp_path: Path) -> None:
     assert far > 30
 
 
+@pytest.mark.usefixtures("many")
 def test_cover_and_place_finds_all_groups_in_few_questions(tmp_path: Path) -> None:
     """Twelve clusters of unequal size: far more images placed than by random pairs."""
     vectors, labels = unit_clusters(1500, 12, noise=0.1)
@@ -160,6 +169,7 @@ def test_cover_and_place_finds_all_groups_in_few_questions(tmp_path: Path) -> No
     assert placed["cover-place"] > 2 * sum(len(group) for group in groups[:12])
 
 
+@pytest.mark.usefixtures("many")
 def test_images_on_other_screens_are_left_alone(tmp_path: Path) -> None:
     vectors, _ = unit_clusters(200, 5)
     proposer = proposer_for("cover-place", embeddings_of(tmp_path, vectors))
@@ -196,6 +206,7 @@ def test_coverage_is_the_greedy_optimum() -> None:
     assert [row for row, _ in zip(coverage_order(vectors), range(10), strict=False)] == chosen
 
 
+@pytest.mark.usefixtures("many")
 def test_an_image_unlike_five_groups_waits_and_may_be_joined() -> None:
     """Nine classes, two images each: the last image of every class finds its twin."""
     rng = np.random.default_rng(0)
@@ -211,6 +222,24 @@ def test_an_image_unlike_five_groups_waits_and_may_be_joined() -> None:
     )  # fmt: skip
     assert asked == 45
     assert links.groups_of_several == 9
+
+
+@pytest.mark.parametrize("classes", [[0, 0, 1, 1, 1, 2, 0, 1], [0] * 7, list(range(7)), [0, 1] * 5])
+def test_among_many_images_everything_is_asked_until_it_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classes: list[int]
+) -> None:
+    monkeypatch.setattr(placing, "_MANY", 0)
+    vectors = np.random.default_rng(1).normal(size=(len(classes), 4)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    embeddings = embeddings_of(tmp_path, vectors)
+    kind = dict(zip(map(str, embeddings.ids), classes, strict=True))
+    links, _, _ = label(
+        proposer_for("cover-place", embeddings),
+        lambda a, b: "similar" if kind[a] == kind[b] else "dissimilar",
+        1000,
+    )
+    for a, b in itertools.combinations(sorted(kind), 2):
+        assert links.relation(a, b) == ("must" if kind[a] == kind[b] else "cannot")
 
 
 def test_a_proposal_is_quick_among_many_images() -> None:

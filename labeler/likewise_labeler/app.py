@@ -9,12 +9,12 @@ from starlette.middleware import Middleware
 from streamlit.starlette import App
 
 from likewise_labeler.gate import Gate
-from likewise_labeler.life import ending_with_parent
+from likewise_labeler.life import with_parent
 from likewise_labeler.routes import routes
 
 app = App(
     Path(__file__).with_name("main.py"),
     routes=routes(),
     middleware=[Middleware(Gate)],
-    lifespan=ending_with_parent,
+    lifespan=with_parent,
 )

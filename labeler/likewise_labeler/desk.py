@@ -1,5 +1,6 @@
 """What all sessions of one workspace share: questions and pictures, reopened when files change."""
 
+import gc
 import os
 import threading
 from dataclasses import dataclass
@@ -122,6 +123,8 @@ class Desk:
                 store, proposer, shown, embeddings.fingerprint, second_share=self.second_share
             )
             pictures = Pictures(images, full_sizes(self.workspace, images), secret(self.workspace))
+            with questions.ledger():  # reads the history, which takes seconds when it is long
+                gc.freeze()  # what has come to stay need not be looked at in every collection
         except LikewiseError as error:
             return Missing("trouble", str(error))
         return Ready(questions, store, pictures, images, embeddings, embeddings.model, len(shown))

@@ -1,4 +1,4 @@
-"""The server ends with the process that started it, however that one ends."""
+"""The server's life: it opens the workspace at once, and ends with the process that started it."""
 
 import os
 import signal
@@ -9,14 +9,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from likewise_labeler.desk import the_desk
+
 WATCH = "LIKEWISE_PARENT"
 """Environment: "stdin" when standard input is a pipe that the parent holds open while it lives."""
 _LAST_SECONDS = 5.0
 
 
 @asynccontextmanager
-async def ending_with_parent(_app: Any) -> AsyncGenerator[None, None]:
-    """Watch the parent while the server runs, if the parent asked for it."""
+async def with_parent(_app: Any) -> AsyncGenerator[None, None]:
+    """Open the workspace beside; watch the parent, if the parent asked for it."""
+    threading.Thread(target=the_desk().look, name="desk", daemon=True).start()
     if os.environ.get(WATCH) == "stdin":
         threading.Thread(target=_watch, name="parent", daemon=True).start()
     yield

@@ -1,5 +1,6 @@
 """What the JavaScript of our pages talks to: answers in, the next screens out, as JSON."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, cast, get_args
@@ -59,7 +60,11 @@ def _posted(work: Work) -> Any:
         body = await _body(request)
         if body is None:
             return _text(413, f"at most {LONGEST_BODY:,} bytes at a time")
-        return await run_in_threadpool(_checked, work, request, body)
+        start = time.perf_counter()
+        response = await run_in_threadpool(_checked, work, request, body)
+        worked = (time.perf_counter() - start) * 1000
+        response.headers["Server-Timing"] = f"work;dur={worked:.1f}"  # milliseconds
+        return response
 
     return handle
 

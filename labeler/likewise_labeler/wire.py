@@ -6,15 +6,13 @@ Anything that does not fit is a `BadRequest` with one line that says what and wh
 import json
 import math
 import re
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
 from likewise.answers.history import Past
 from likewise.answers.replies import Reply
 from likewise.answers.screens import Kind, Screen
-from likewise.answers.standing import VERDICTS, Answer, Verdict
+from likewise.answers.standing import VERDICTS, Verdict
 from likewise_labeler.pictures import Pictures
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -100,29 +98,24 @@ def screen_json(screen: Screen, pictures: Pictures) -> dict[str, Any]:
 
 def past_json(past: Past, pictures: Pictures) -> dict[str, Any]:
     """An answered screen, with its images."""
-    anchor = anchor_of(past.answers)
     answers = [
         {
             "a": each.a,
             "b": each.b,
-            "candidate": pictures.about(each.a if each.b == anchor else each.b),
+            "candidate": pictures.about(each.a if each.b == past.anchor else each.b),
             "verdict": each.verdict,
         }
         for each in past.answers
+        if past.anchor in each.pair  # not what was said of candidates among themselves
     ]
     return {
         "screen": past.screen,
         "kind": past.kind,
         "number": past.number,
         "time": max(each.time for each in past.answers).isoformat(),
-        "anchor": pictures.about(anchor),
+        "anchor": pictures.about(past.anchor),
         "answers": answers,
     }
-
-
-def anchor_of(answers: Sequence[Answer]) -> str:
-    """The image that most of the answers are about; of several, the first one met."""
-    return Counter(image for each in answers for image in each.pair).most_common(1)[0][0]
 
 
 def _operation(value: Any, where: str) -> Operation:

@@ -56,7 +56,7 @@ class AnchorOrder:
 
 
 def _has_place(links: Links, image: str) -> bool:
-    return len(links.members(links.root(image))) > 1
+    return bool(links.placed().get(image))
 
 
 def anchors(

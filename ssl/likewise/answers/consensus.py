@@ -62,6 +62,8 @@ def consensus(answers: Sequence[Answer], ability: Ability | None = None) -> Verd
 
 def settled_by(answers: Sequence[Answer], ability: Ability | None = None) -> Answer | None:
     """The oldest of the standing answers on a pair that says what their `consensus` is."""
+    if len(answers) == 1:
+        return answers[0]  # nearly all pairs
     verdict = consensus(answers, ability)
     bearing = [each for each in answers if each.verdict == verdict]
     return min(bearing, key=lambda each: each.number, default=None)
@@ -69,4 +71,5 @@ def settled_by(answers: Sequence[Answer], ability: Ability | None = None) -> Ans
 
 def disputed(answers: Sequence[Answer]) -> bool:
     """Whether both similar and dissimilar stand on a pair, and nothing has decided between them."""
-    return {"similar", "dissimilar"} <= {each.verdict for each in answers} and not decision(answers)
+    said = {each.verdict for each in answers}
+    return len(said) > 1 and {"similar", "dissimilar"} <= said and not decision(answers)

@@ -23,9 +23,6 @@ FEWEST = 2
 """Candidates on a screen, at least; a single one is a pair."""
 CONTEXT = 6
 """Images of the anchor's group that are shown with it, at most."""
-_COMPARED = 2**25
-"""Numbers that one anchor is compared with, at most: 100,000 images in 335 dimensions."""
-_BLOCK = 1024
 _NEAR, _FAR = 1024, 256
 """How many of the nearest images are looked at one by one, and of those further away."""
 
@@ -136,48 +133,41 @@ def _open_images(
     All of the nearest ones are looked at, and some of those further away; all of them where that
     brings too few.
     """
-    rows, scores = _nearest(pool, pool.positions[anchor])
-    step = max(1, (len(rows) - _NEAR) // _FAR)
-    ranks = [*range(min(_NEAR, len(rows))), *range(_NEAR, len(rows), step)]
+    scores = pool.similarities(pool.positions[anchor])
+    rows = np.flatnonzero(scores > -2)
     own = links.root(anchor)
     denied = links.denied(own)
 
-    def walk(ranks: Iterable[int]) -> list[_Open]:
+    def walk(ranked: Iterable[tuple[int, int]]) -> list[_Open]:
         met = {own}
         found = []
-        for rank in ranks:
-            row = int(rows[rank])
+        for rank, row in ranked:
             image = pool.ids[row]
             root = links.root(image)
             if root in met or root in denied or image in busy or pair_of(anchor, image) in taken:
                 continue
             met.add(root)
             several = len(links.members(root)) > 1
-            found.append(_Open(rank, row, float(scores[rank]), several))
+            found.append(_Open(rank, row, float(scores[row]), several))
         return found
 
-    found = walk(ranks)
-    return found if len(found) >= FEWEST or step == 1 else walk(range(len(rows)))
+    if len(rows) > _NEAR + _FAR:
+        found = walk(_ranked(scores, rows, pool.positions[anchor]))
+        if len(found) >= FEWEST:
+            return found
+    return walk(enumerate(rows[np.argsort(-scores[rows], kind="stable")].tolist()))
 
 
-def _nearest(pool: Pool, anchor: int) -> tuple[Int64[np.ndarray, " m"], Float32[np.ndarray, " m"]]:
-    """Rows that may be asked about, nearest first, with similarities; without the anchor.
-
-    Blocks of rows drawn for this anchor stand for all where there are too many.
-    """
-    vectors = pool.vectors
-    most = max(1, _COMPARED // (vectors.shape[1] * _BLOCK))
-    starts = np.arange(0, len(vectors), _BLOCK)
-    if len(starts) > most:
-        starts = np.sort(np.random.default_rng(anchor).choice(starts, most, replace=False))
-    query = np.asarray(vectors[anchor])
-    scores = np.full(len(vectors), -2, dtype=np.float32)
-    for start in starts.tolist():
-        scores[start : start + _BLOCK] = vectors[start : start + _BLOCK] @ query
-    scores[anchor] = -2
-    rows = pool.rows[scores[pool.rows] > -2]
-    rows = rows[np.argsort(-scores[rows])]
-    return rows, scores[rows]
+def _ranked(
+    scores: Float32[np.ndarray, " N"], rows: Int64[np.ndarray, " m"], seed: int
+) -> list[tuple[int, int]]:
+    """The nearest rows with their ranks, and some of the others with about theirs."""
+    parted = rows[np.argpartition(-scores[rows], _NEAR)]
+    near, others = parted[:_NEAR], parted[_NEAR:]
+    far = np.random.default_rng(seed).choice(others, _FAR, replace=False)
+    near, far = (each[np.argsort(-scores[each], kind="stable")] for each in (near, far))
+    ranks = _NEAR + (np.arange(_FAR) + 0.5) * len(others) / _FAR
+    return [*enumerate(near.tolist()), *zip(ranks.astype(int).tolist(), far.tolist(), strict=True)]
 
 
 def _spread(found: Sequence[_Open], count: int) -> list[_Open]:

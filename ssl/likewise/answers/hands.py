@@ -10,15 +10,12 @@ from collections.abc import Collection, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
-from typing import Protocol, runtime_checkable
 
-import numpy as np
-
+from likewise.answers.anchors import AnchorOrder
 from likewise.answers.grids import GridProposal, propose_grid, propose_group
 from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
-from likewise.answers.placing import CoverPlace
-from likewise.answers.pool import Pool, Proposer
+from likewise.answers.pool import Proposer
 from likewise.answers.screens import Kind, Screen
 from likewise.answers.standing import Pair, pair_of
 
@@ -31,13 +28,6 @@ _EVERY = 3
 """At most one screen of so many is a check."""
 _TRIES = 4
 """Proposals that are looked at to find one that no open screen may settle."""
-
-
-@runtime_checkable
-class Asker(Proposer, Protocol):
-    """A strategy that says which images it asks about."""
-
-    pool: Pool
 
 
 @dataclass(frozen=True)
@@ -139,10 +129,16 @@ def still_asked(
 
 
 def next_question(
-    kind: Kind, asker: Asker, ledger: Ledger, leased: Collection[Pair], own: Collection[Pair]
+    kind: Kind,
+    asker: Proposer,
+    anchors: AnchorOrder,
+    ledger: Ledger,
+    leased: Collection[Pair],
+    own: Collection[Pair],
 ) -> GridProposal | None:
     """What to ask next about pairs without an answer; None if nothing is left.
 
+    ``anchors`` is the order of the asker's exemplars.
     ``leased`` are the pairs on everybody's screens. No answer to one of them settles the new
     question where that can be avoided, and none to ``own``, those in the same hand, ever does.
     """
@@ -151,16 +147,16 @@ def next_question(
     propose = propose_grid if kind == "grid" else propose_group
     taken = Taken(ledger.answered(), leased)
     busy = {image for pair in leased for image in pair}
-    found = propose(asker.pool, ledger.links, taken, busy, _order(asker))
+    found = propose(asker.pool, ledger.links, taken, busy, anchors)
     if found is None and not own:
-        found = propose(asker.pool, ledger.links, taken, (), _order(asker)) or _next_pair(
+        found = propose(asker.pool, ledger.links, taken, (), anchors) or _next_pair(
             asker, ledger, leased, own
         )
     return found and _apart(found, Pending(ledger.links, own))
 
 
 def next_check(
-    asker: Asker,
+    asker: Proposer,
     ledger: Ledger,
     annotator: str,
     leased: Collection[Pair],
@@ -197,7 +193,7 @@ def next_check(
 
 
 def _next_pair(
-    asker: Asker, ledger: Ledger, leased: Collection[Pair], own: Collection[Pair]
+    asker: Proposer, ledger: Ledger, leased: Collection[Pair], own: Collection[Pair]
 ) -> GridProposal | None:
     links, refused = ledger.links, set(leased)
     busy = {image for pair in leased for image in pair}
@@ -228,14 +224,6 @@ def _apart(found: GridProposal, pending: Pending) -> GridProposal | None:
         return None
     candidates, scores = zip(*kept, strict=True)
     return replace(found, candidates=candidates, scores=scores)
-
-
-def _order(asker: Asker) -> Iterable[str]:
-    """In which order images become anchors."""
-    if isinstance(asker, CoverPlace):
-        return asker.exemplars()
-    rows = np.random.default_rng(0).permutation(asker.pool.rows)
-    return (asker.pool.ids[row] for row in rows)
 
 
 def _drawn(annotator: str, place: int, share: float) -> bool:

@@ -7,7 +7,7 @@ nothing.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Sized
 
 import numpy as np
 import numpy.typing as npt
@@ -103,6 +103,10 @@ class Links:
         return table
 
     # What proposals need: groups by their root, without copies.
+
+    def placed(self) -> Mapping[str, Sized]:
+        """For each known image what ties it to its group: empty for one that is alone. Live."""
+        return self._groups.joined
 
     def root(self, image: str) -> str:
         """The image that stands for the group of ``image``, until the next `add` or `remove`."""

@@ -22,6 +22,8 @@ SAMPLE = 3000
 _PREPARED = 100
 _COMPARED = 4096
 """Members of groups that one image is compared with, at most."""
+_MANY = 4096
+"""With more answered images than this, only those nearest to an image are looked at."""
 
 
 class CoverPlace:
@@ -58,11 +60,14 @@ class CoverPlace:
         self, links: Links, taken: Collection[Pair], busy: Collection[str], patience: int
     ) -> Proposal | None:
         """The next question about the first image in order that has no place yet."""
+        if len(links.placed()) > _MANY:
+            return self._place_among_many(links, taken, busy, patience)
         known = [root for root in links.roots() if self._is_group(links.members(root))]
+        placed = links.placed()
         for image in self.exemplars():
-            root = links.root(image)
-            if len(links.members(root)) > 1 or image in busy:
+            if placed.get(image) or image in busy:
                 continue
+            root = links.root(image)
             denied = links.denied(root)
             alone = len(known) <= len(denied) and all(other in denied for other in known)
             if alone or len(denied) >= patience:
@@ -72,6 +77,47 @@ class CoverPlace:
                                      links, taken)  # fmt: skip
                 if proposal is not None:
                     return proposal
+        return None
+
+    def _place_among_many(
+        self, links: Links, taken: Collection[Pair], busy: Collection[str], patience: int
+    ) -> Proposal | None:
+        """The same without a look at every group: those of the images nearest to each are enough.
+
+        An image that as many groups were denied as there are counts as denied by all.
+        """
+        founders: set[str] = set()
+        placed = links.placed()
+        for image in self.exemplars():
+            if placed.get(image) or image in busy:
+                continue
+            denied = links.denied(links.root(image))
+            if len(denied) >= min(patience, links.groups_of_several + len(founders)):
+                founders.add(image)
+            elif links.asks[image] < patience:
+                proposal = self._ask_nearest(image, founders, links, taken)
+                if proposal is not None:
+                    return proposal
+        return None
+
+    def _ask_nearest(
+        self, image: str, founders: Collection[str], links: Links, taken: Collection[Pair]
+    ) -> Proposal | None:
+        """``image`` against the nearest one whose group was not asked yet."""
+        row, placed = self.pool.positions[image], links.placed()
+        similarity = self.pool.similarities(row)
+        nearest = np.argpartition(-similarity, min(_COMPARED, len(similarity) - 1))[:_COMPARED]
+        passed = {links.root(image), *links.denied(links.root(image))}
+        for other in nearest[np.argsort(-similarity[nearest], kind="stable")].tolist():
+            name = self.pool.ids[other]
+            group = links.root(name)
+            if group in passed or not (placed.get(name) or name in founders):
+                continue
+            if similarity[other] > -2 and pair_of(image, name) not in taken:
+                count = links.groups_of_several + len(founders)
+                reason = _reason(count, len(links.members(group)), links.asks[image])
+                return self.pool.proposal(row, other, "cover-place", reason)
+            passed.add(group)
         return None
 
     def _is_group(self, members: Sequence[str]) -> bool:

@@ -1,6 +1,6 @@
 """What every question strategy works on: a pool of images, and proposals of pairs from it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +11,10 @@ from likewise.answers.links import Links
 from likewise.answers.standing import Pair, pair_of
 from likewise.neighbours.vectors import Embeddings
 from likewise.settings import Strategy
+
+_COMPARED = 2**25
+"""Numbers that one image is compared with, at most: 100,000 images in 335 dimensions."""
+_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,13 @@ class Proposal:
 @runtime_checkable
 class Proposer(Protocol):
     """A strategy, prepared for one embedding."""
+
+    pool: "Pool"
+    """The images it asks about."""
+
+    def exemplars(self) -> Iterable[str]:
+        """These images in the order in which they are worth a place in a group."""
+        ...
 
     def next(
         self, links: Links, taken: Collection[Pair], busy: Collection[str] = ()
@@ -59,6 +70,31 @@ class Pool:
         a, b = pair_of(self.ids[one], self.ids[two])
         score = float(self.vectors[one] @ self.vectors[two])
         return Proposal(a, b, strategy, score, reason)
+
+    def similarities(self, row: int) -> Float32[np.ndarray, " N"]:
+        """Cosine similarity of a row to the other ones that may be asked about; -2 for the rest.
+
+        Blocks of rows, drawn for this row, stand for all where there are very many.
+        """
+        most = max(1, _COMPARED // (self.vectors.shape[1] * _BLOCK))
+        starts = np.arange(0, len(self.vectors), _BLOCK)
+        if len(starts) > most:
+            starts = np.sort(np.random.default_rng(row).choice(starts, most, replace=False))
+        query = np.asarray(self.vectors[row])
+        scores = np.full(len(self.vectors), -2, dtype=np.float32)
+        for start in starts.tolist():
+            scores[start : start + _BLOCK] = self.vectors[start : start + _BLOCK] @ query
+        scores[row] = -2
+        if len(self.rows) < len(scores):
+            hidden = np.ones(len(scores), dtype=bool)
+            hidden[self.rows] = False
+            scores[hidden] = -2
+        return scores
+
+    def shuffled(self, seed: int) -> Iterator[str]:
+        """The images that may be asked about, in random order."""
+        rows = np.random.default_rng(seed).permutation(self.rows)
+        return (self.ids[row] for row in rows)
 
     def asks_nothing_new(self, one: int, two: int, links: Links, taken: Collection[Pair]) -> bool:
         """Whether the answer on two rows is known, implied or on its way."""

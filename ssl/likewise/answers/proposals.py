@@ -5,7 +5,7 @@ somebody's screen comes with the call. So answers may arrive in any order, from 
 from a file. None of them asks what is answered or implied.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from jaxtyping import Float32, Int64
@@ -39,6 +39,10 @@ class RandomPairs:
                 if not self.pool.asks_nothing_new(one, two, links, taken):
                     return self.pool.proposal(one, two, "random", "Two images drawn at random")
         return any_open_pair(self.pool, links, taken, "random")
+
+    def exemplars(self) -> Iterator[str]:
+        """See `Proposer`."""
+        return self.pool.shuffled(self.seed)
 
 
 class NeighbourPairs:
@@ -79,6 +83,10 @@ class NeighbourPairs:
             if easy or proposal.score <= self.close:
                 return proposal
         return any_open_pair(self.pool, links, taken, "neighbours")
+
+    def exemplars(self) -> Iterator[str]:
+        """See `Proposer`."""
+        return self.pool.shuffled(self.seed)
 
     def _at_rank(self, anchor: int, rank: int, rng: np.random.Generator) -> int:
         """The row about ``rank`` places away (estimated on a sample beyond the saved ones)."""

@@ -13,11 +13,11 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
+from likewise.answers.anchors import AnchorOrder
 from likewise.answers.annotators import Progress, pace
 from likewise.answers.answering import Outcome, Undone, correct, take, take_back
 from likewise.answers.grids import GridProposal
 from likewise.answers.hands import (
-    Asker,
     Shares,
     came_too_late,
     next_check,
@@ -79,10 +79,10 @@ class Questions:
         gold_share: float = 0.05,
         clock: Callable[[], datetime] = _utc_now,
     ) -> None:
-        assert isinstance(proposer, Asker)
         self._store, self._proposer, self._clock = store, proposer, clock
         self._images, self._fingerprint = images, fingerprint
         self._shares = Shares(second_share, gold_share)
+        self._anchors = AnchorOrder(proposer.exemplars)
         self._lock = threading.Lock()
         self._ledger = Ledger()
 
@@ -257,7 +257,7 @@ class Questions:
             return next_check(ask, ledger, annotator, taken, latest, self._shares, only)
 
         own = {pair for screen in kept for pair in screen.pairs}
-        found = check(only=False) or next_question(kind, ask, ledger, taken, own)
+        found = check(only=False) or next_question(kind, ask, self._anchors, ledger, taken, own)
         return found if found or kept else check(only=True)
 
     def _catch_up(self, connection: Connection) -> None:

@@ -76,9 +76,8 @@ def simulate(workspace: Workspace, settings: Simulate) -> Simulated:
     given: Counter[Verdict] = Counter()
     wrong = 0
     with open_answers(workspace) as store:
-        standing = store.current()
-        links = links_from(standing)
-        taken = {answer.pair for answer in standing}
+        links = links_from(store.settled())
+        taken = {answer.pair for answer in store.current()}
         with progress("simulate", settings.budget, "answers") as advance:
             for _ in range(settings.budget):
                 proposal = proposer.next(links, taken)
