@@ -3,10 +3,12 @@
 import hashlib
 import hmac
 import io
+import os
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +43,10 @@ class Encoded:
     """Whether the same address will always bring these bytes: not while a file is gone."""
 
 
+_FACTS = 4096
+"""Images of which what is told is remembered."""
+
+
 class Pictures:
     """Pictures of a workspace's images; may be shared by threads.
 
@@ -56,6 +62,7 @@ class Pictures:
         self._coming: dict[tuple[str, Size], Future[Encoded]] = {}
         self._bytes = 0
         self._lock = threading.Lock()
+        self._facts = lru_cache(_FACTS)(self._facts_of)
 
     def address(self, image: str, size: Size) -> str:
         """Where the browser finds a picture; it is signed, so that none can be guessed."""
@@ -67,23 +74,25 @@ class Pictures:
 
     def about(self, image: str) -> dict[str, Any]:
         """What the browser needs to show an image, ready for JSON; also of one that is gone."""
+        path, facts = self._facts(image)
+        return {**facts, "gone": path is None or not os.path.exists(path)}  # noqa: PTH110 (quick)
+
+    def _facts_of(self, image: str) -> tuple[str | None, dict[str, Any]]:
+        """Where an image's file was, and what stays true of it."""
         row, address = self._images.positions.get(image), self._address(image)
-        name, gone, height, width = "file gone", True, 0, 0
-        if row is not None:
-            path = self._images.path(row)
-            name, gone = display(path.name), not path.exists()
-            height, width = map(int, self._sizes[row])
-        return {
+        path = None if row is None else self._images.path(row)
+        height, width = (0, 0) if row is None else map(int, self._sizes[row])
+        facts = {
             "id": image,
-            "name": name,
+            "name": display(path.name) if path else "file gone",
             "full": f"{address}?size=full",
             "tile": f"{address}?size=tile",
             "thumb": f"{address}?size=thumb",
             "width": width,
             "height": height,
             "tiny": row is not None and self._tiny(row),
-            "gone": gone,
         }
+        return None if path is None else str(path), facts
 
     def bytes_of(self, image: str, size: Size) -> tuple[bytes, str]:
         """The picture and its media type.

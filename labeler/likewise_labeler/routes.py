@@ -33,7 +33,7 @@ LONGEST_BODY = 256 * 1024
 """Bytes."""
 HAND = 3
 """Screens that are reserved for one person: the one they see and the next ones."""
-PAST: dict[Kind, int] = {"pair": 20, "grid": 4, "group": 4}
+PAST: dict[Kind, int] = {"pair": 8, "grid": 2, "group": 2}
 """Answered screens that come with every reply; more on request."""
 _LASTING = "private, max-age=31536000, immutable"
 _PASSING = "private, max-age=30"
