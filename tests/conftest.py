@@ -1,6 +1,8 @@
 """Fixtures that several tests share."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,14 +13,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
-from sqlalchemy import create_engine, make_url, text
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from sqlalchemy import create_engine, make_url, select, text
 
+from likewise.answers.screens import give_back_all
+from likewise.answers.store import open_answers
+from likewise.answers.tables import screens_table
 from likewise.images.ingest import ingest
 from likewise.images.store import open_images
 from likewise.neighbours.vectors import write_embeddings
 from likewise.settings import Ingest
 from likewise.workspace import Workspace
+from tests.served import Server
+
+# What a shell starts in the background ignores Ctrl-C, and so would what the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A machine may be slow and busy: how long an example takes says nothing.
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +68,15 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "workspace")
 
 
+@pytest.fixture
+def filled(workspace: Workspace, picture: Callable[..., Path], tmp_path: Path) -> Workspace:
+    """A workspace with the 26 small images of ``tmp_path / "in"``."""
+    for seed in range(26):
+        picture(tmp_path / "in" / f"{seed}.png", seed)
+    ingest(workspace, Ingest(images=(tmp_path / "in",), workers=1))
+    return workspace
+
+
 @pytest.fixture(scope="session")
 def labelled_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A workspace with forty images, half of them tiny, and random vectors; copy it, don't write.
@@ -77,6 +103,53 @@ def ready(labelled_images: Path, tmp_path: Path) -> Workspace:
     """A workspace of one's own with forty images and their vectors, and no answers yet."""
     shutil.copytree(labelled_images, tmp_path / "ready")
     return Workspace(tmp_path / "ready")
+
+
+@pytest.fixture(scope="session")
+def _server(labelled_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    copy = shutil.copytree(labelled_images, tmp_path_factory.mktemp("served") / "workspace")
+    # Nobody is shown the pairs of others: who sees what is then up to the test.
+    with Server(Workspace(copy), LIKEWISE_SECOND_SHARE="0") as server:
+        yield server
+
+
+@pytest.fixture
+def server(_server: Server) -> Server:
+    """The app over forty images; no answer stands and no pair is reserved."""
+    with open_answers(_server.workspace) as store:
+        while standing := store.current():  # what was corrected stands again
+            store.retract([each.number for each in standing], "nobody")
+        with store.leasing() as connection:
+            for name in connection.scalars(select(screens_table.c.annotator).distinct()).all():
+                give_back_all(connection, name)
+    _server.start()  # a test that failed may have left it dead
+    return _server
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium; patient, because a machine may be slow and busy."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs Chromium: apt-get install chromium")
+        pytest.skip("needs Chromium (apt-get install chromium)")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+    flags += ["--disable-component-update", "--disable-sync"]
+    expect.set_options(timeout=30_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A browser without a past, 1280 by 720."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.set_default_timeout(30_000)
+    yield context
+    context.close()
 
 
 _UNTIL_THE_END = """

@@ -2,12 +2,14 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from likewise import cli
 from likewise.images.samples import write_digits
+from likewise.settings import Finetune
 from likewise.workspace import Workspace
 
 
@@ -25,8 +27,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demo_goes_through_the_whole_loop(
-    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    digits: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("likewise.demo.Finetune", partial(Finetune, steps=40))  # else a minute
     command = ["demo", "--images", str(digits), "--epochs", "6", "--answers", "60", "--json"]
     command += ["--workspace", str(tmp_path / "ws")]
     assert cli.run(command) == 0

@@ -1,22 +1,14 @@
 """Explore in a real browser: the map is drawn, moved and clicked, and a picture is brought."""
 
-import os
 import re
-import shutil
-import signal
-import subprocess
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from likewise import serve
 from likewise.images.ingest import ingest
 from likewise.images.store import open_images
 from likewise.models.backbones import build_backbone
@@ -26,28 +18,9 @@ from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Embed, Ingest
 from likewise.workspace import Workspace
+from tests.served import Server
 
 pytestmark = pytest.mark.browser
-
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
-    *("--disable-component-update", "--disable-sync"),
-]
-SOON = 30_000
-"""Milliseconds."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs Chromium: apt-get install chromium")
-        pytest.skip("needs Chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -80,40 +53,22 @@ def names(workspace: Workspace, embeddings: Embeddings) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def url(workspace: Workspace) -> Iterator[str]:
-    port = serve.free_port("127.0.0.1", 8750)
-    process = subprocess.Popen(
-        serve.command_for("127.0.0.1", port),
-        env={**os.environ, "LIKEWISE_WORKSPACE": str(workspace.path)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    address = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health"):
-                break
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
-    yield address
-    process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+def served(workspace: Workspace) -> Iterator[Server]:
+    with Server(workspace) as server:
+        yield server
 
 
 @pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 720})
+def page(context: BrowserContext, served: Server) -> Page:
     page = context.new_page()
-    page.goto(f"{url}/explore?annotator=ada")
-    yield page
-    context.close()
+    page.goto(f"{served.url}/explore?annotator=ada")
+    return page
 
 
 def chart(page: Page) -> Locator:
     """The map, once it is drawn with its pictures."""
     drawn = page.locator(".atlas")
-    expect(drawn).to_have_attribute("data-pictures", re.compile("[1-9]"), timeout=60_000)
+    expect(drawn).to_have_attribute("data-pictures", re.compile("[1-9]"))
     return page.locator(".atlas canvas")
 
 
@@ -136,7 +91,7 @@ def lonely(embeddings: Embeddings) -> int:
 
 
 def test_the_map_is_made_once_and_drawn(page: Page, embeddings: Embeddings) -> None:
-    expect(page.get_by_text("Drawing the map of all images")).to_be_visible(timeout=SOON)
+    expect(page.get_by_text("Drawing the map of all images")).to_be_visible()
     page.reload()
     chart(page)
     expect(page.get_by_text("Drawing the map of all images")).to_be_hidden()
@@ -159,15 +114,15 @@ def test_a_click_opens_what_lies_there_and_neighbours_lead_on(
     hint = page.locator(".atlas .hover")
     expect(hint).to_have_text(names[row])
     page.mouse.click(left, top)
-    expect(page.locator(".lw-seen b")).to_have_text(names[row], timeout=SOON)
+    expect(page.locator(".lw-seen b")).to_have_text(names[row])
     expect(page).to_have_url(re.compile(f"image={embeddings.ids[row]}"))
     near = int(np.argsort(-(embeddings.vectors @ embeddings.vectors[row]))[1])
     first = page.locator(".st-key-explore-panel .sheet button").first
     expect(first).to_contain_text(names[near])
     first.click()
-    expect(page.locator(".lw-seen b")).to_have_text(names[near], timeout=SOON)
+    expect(page.locator(".lw-seen b")).to_have_text(names[near])
     page.reload()
-    expect(page.locator(".lw-seen b")).to_have_text(names[near], timeout=SOON)
+    expect(page.locator(".lw-seen b")).to_have_text(names[near])
 
 
 def test_dragging_moves_the_map_and_opens_nothing(
@@ -204,7 +159,7 @@ def test_keys_zoom_move_and_open(page: Page, embeddings: Embeddings, names: list
     for key in "++-=":
         page.keyboard.press(key)
     page.keyboard.press("Enter")
-    expect(page.locator(".lw-seen b")).to_have_text(names[row], timeout=SOON)
+    expect(page.locator(".lw-seen b")).to_have_text(names[row])
     canvas.focus()
     page.keyboard.press("0")
     page.mouse.move(*place(embeddings, canvas, lonely(embeddings)))
@@ -224,12 +179,12 @@ def test_a_picture_that_is_brought_finds_its_like(
     page.locator("input[type=file]").set_input_files(copy)
     expect(page.locator(".lw-seen")).to_contain_text("Your picture", timeout=90_000)
     first = page.locator(".st-key-explore-panel .sheet button").first
-    expect(first).to_contain_text("17.png", timeout=SOON)
+    expect(first).to_contain_text("17.png")
     expect(first).to_contain_text("1.000")
     page.keyboard.press("Escape")
     first.click()
-    expect(page.locator(".lw-seen b")).to_have_text("17.png", timeout=SOON)
+    expect(page.locator(".lw-seen b")).to_have_text("17.png")
     copy.write_bytes(b"not a picture")
     page.locator(".st-key-explore-panel [data-testid=stPopover] button").first.click()
     page.locator("input[type=file]").set_input_files(copy)
-    expect(page.get_by_text("not an image, or not in a format")).to_be_visible(timeout=SOON)
+    expect(page.get_by_text("not an image, or not in a format")).to_be_visible()

@@ -251,20 +251,27 @@ def test_the_run_that_was_made_is_filled_in(made: Callable[..., Job]) -> None:
 # The runner in this process, with a stand-in for the command.
 
 
-def run_here(
-    job: Job, monkeypatch: pytest.MonkeyPatch, code: str, stop_after: float | None = None
-) -> Job:
+def run_here(job: Job, monkeypatch: pytest.MonkeyPatch, code: str, stop_at: str = "") -> Job:
+    """Run the job; it is asked to stop when its log says ``stop_at``."""
     monkeypatch.setattr(runner, "COMMAND", (sys.executable, "-c", code))
     request = runner.Stop()
-    timer = threading.Timer(stop_after or 0, request.ask)
-    if stop_after is not None:
-        timer.start()
+    ended = threading.Event()
+
+    def ask() -> None:
+        until(lambda: ended.is_set() or stop_at in tail(job.log_file))
+        request.ask()
+
+    watching = threading.Thread(target=ask)
+    if stop_at:
+        watching.start()
     alive = hold_alive(job.folder)
     try:
         return runner.run_job(job.folder, alive, request)
     finally:
         os.close(alive)
-        timer.cancel()
+        ended.set()
+        if stop_at:
+            watching.join()
 
 
 @pytest.mark.parametrize(
@@ -306,14 +313,14 @@ def test_a_stop_is_ctrl_c_first(made: Callable[..., Job], monkeypatch: pytest.Mo
         "try:\n    print('up', file=sys.stderr, flush=True); time.sleep(60)\n"
         "except KeyboardInterrupt:\n    print('saved', file=sys.stderr)\n    sys.exit(1)"
     )
-    job = run_here(made(), monkeypatch, code, stop_after=1.0)
+    job = run_here(made(), monkeypatch, code, stop_at="up")
     assert (job.status, job.step) == ("stopped", 0)
     assert tail(job.log_file) == ["up", "saved"]
 
 
 def test_a_stop_is_insisted_on(made: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "INTERRUPT_SECONDS", 0.3)
-    monkeypatch.setattr(runner, "TERMINATE_SECONDS", 0.3)
+    monkeypatch.setattr(runner, "INTERRUPT_SECONDS", 1.0)
+    monkeypatch.setattr(runner, "TERMINATE_SECONDS", 1.0)
     code = (
         "import signal, sys, time\n"
         "for each in (signal.SIGINT, signal.SIGTERM):\n"
@@ -321,7 +328,7 @@ def test_a_stop_is_insisted_on(made: Callable[..., Job], monkeypatch: pytest.Mon
         "print('deaf', file=sys.stderr, flush=True)\n"
         "while True: time.sleep(1)"
     )
-    job = run_here(made(), monkeypatch, code, stop_after=1.0)
+    job = run_here(made(), monkeypatch, code, stop_at="deaf")
     assert job.status == "stopped"
     assert tail(job.log_file) == ["deaf", "2", "15"]
 
@@ -330,10 +337,11 @@ def test_a_step_that_ends_well_before_the_stop_is_not_done_again(
     made: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (
-        "import signal, time\nsignal.signal(signal.SIGINT, lambda n, f: None)\n"
-        "time.sleep(1.2)\nprint('{}')"
+        "import signal, sys\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})\n"
+        "print('up', file=sys.stderr, flush=True)\n"
+        "signal.sigwait({signal.SIGINT})\nprint('{}')"
     )
-    job = run_here(made(), monkeypatch, code, stop_after=0.6)
+    job = run_here(made(), monkeypatch, code, stop_at="up")
     assert (job.status, job.step) == ("stopped", 1)
     assert steps_left(job) == [("pretrain",)]
 

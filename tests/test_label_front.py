@@ -1,41 +1,22 @@
 """The label screen's own reckoning, in a browser without a server; and what it says in trouble."""
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, ViewportSize, expect
 
 from likewise.workspace import Workspace
 from likewise_labeler.label_page import script, workspace_mark
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
-    *("--disable-component-update", "--disable-sync"),
-]
 NAMES = (
     "actionOf, answered, asAsked, columnsFor, handAfter, keyOf, marksOf, message, pastAfter,"
     "progressAfter, screenOf, signature, verdictsOf, LETTERS"
 )
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # 1x1
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs Chromium: apt-get install chromium")
-        pytest.skip("needs Chromium (apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 class Front:
@@ -282,11 +263,9 @@ def test_what_the_database_says_is_shown_and_the_answer_kept(front: Front) -> No
     front.reply = (503, {"text": "the disk is full"})
     answered_once(front)
     told = front.page.locator(".told")
-    expect(told).to_have_text(
-        "Not saved yet: 1 answer waits for the connection. the disk is full", timeout=10_000
-    )
+    expect(told).to_have_text("Not saved yet: 1 answer waits for the connection. the disk is full")
     front.reply = (200, state(screen("pair", "c", "d"), outcomes=["stored"]))
-    expect(front.page.locator(".saved")).to_have_text("All saved", timeout=10_000)
+    expect(front.page.locator(".saved")).to_have_text("All saved")
     sent = [op["token"] for each in front.asked for op in each["ops"]]
     assert len(sent) >= 2, "tried again"
     assert set(sent) == {"1"}
@@ -332,7 +311,7 @@ def test_an_operation_that_is_refused_does_not_hold_up_the_others(front: Front) 
         route.fulfill(status=200, content_type="application/json", body=body)
 
     front.page.route("**/likewise/label", pick)
-    expect(front.page.locator(".saved")).to_have_text("All saved", timeout=10_000)
+    expect(front.page.locator(".saved")).to_have_text("All saved")
     assert taken == ["c"]
     expect(front.page.locator(".told")).to_contain_text("refused")
 
@@ -371,7 +350,7 @@ def test_a_picture_that_does_not_come_can_only_be_unsure(front: Front) -> None:
     bad["candidates"][0]["full"] = "data:image/png;base64,AAAA"
     front.reply = (200, state(bad, screen("pair", "c", "d", token="2")))
     front.mount()
-    expect(front.page.locator(".broken")).to_be_visible(timeout=15_000)
+    expect(front.page.locator(".broken")).to_be_visible()
     front.page.wait_for_timeout(350)
     front.page.keyboard.press("d")
     expect(front.page.locator(".told")).to_contain_text("only unsure")

@@ -34,14 +34,6 @@ TINY = {
 }
 
 
-@pytest.fixture
-def filled(workspace: Workspace, picture: Callable[..., Path], tmp_path: Path) -> Workspace:
-    for seed in range(26):
-        picture(tmp_path / "in" / f"{seed}.png", seed)
-    ingest(workspace, Ingest(images=(tmp_path / "in",), workers=1))
-    return workspace
-
-
 def tiny(**changes: object) -> Pretrain:
     return Pretrain(**(TINY | changes))  # type: ignore[arg-type]
 

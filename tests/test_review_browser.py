@@ -1,93 +1,22 @@
 """The Review page in a real browser."""
 
-import os
-import shutil
-import signal
-import subprocess
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from likewise import serve
 from likewise.answers.ledger import Ledger
 from likewise.answers.store import NewAnswer, Verdict, open_answers
 from likewise.images.store import open_images
-from likewise.workspace import Workspace
+from tests.served import Server
 
 pytestmark = pytest.mark.browser
 
-FLAGS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"),
-    *("--disable-component-update", "--disable-sync"),
-]
 VIEW_MS = 400
 """A little more than the shortest view."""
-LONG = 20_000
-"""Milliseconds to wait for what should come soon; a busy machine takes its time."""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs Chromium: apt-get install chromium")
-        pytest.skip("needs Chromium (apt-get install chromium)")
-    expect.set_options(timeout=LONG)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Server:
-    """The app on a port of its own, which can be stopped and started again."""
-
-    def __init__(self, workspace: Workspace) -> None:
-        self.workspace = workspace
-        self.port = serve.free_port("127.0.0.1", 8800)
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            serve.command_for("127.0.0.1", self.port),
-            env={**os.environ, "LIKEWISE_WORKSPACE": str(self.workspace.path)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for _ in range(300):
-            try:
-                with urllib.request.urlopen(f"{self.url}/_stcore/health"):
-                    return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.1)
-        pytest.fail("the app did not start")
-
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        assert self.process is not None
-        self.process.send_signal(number)
-        self.process.wait(20)
-
-
-@pytest.fixture(scope="module")
-def server(labelled_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("review") / "workspace"
-    shutil.copytree(labelled_images, folder)
-    server = Server(Workspace(folder))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ids(server: Server) -> dict[str, str]:
     """Image ids by file name."""
     images = open_images(server.workspace)
@@ -95,14 +24,8 @@ def ids(server: Server) -> dict[str, str]:
 
 
 @pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A browser window; no answer stands yet."""
-    with open_answers(server.workspace) as store:
-        while standing := store.current():
-            store.retract([each.number for each in standing], "nobody")
-    context = browser.new_context(viewport={"width": 1280, "height": 720})
-    yield context.new_page()
-    context.close()
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
 
 
 def say(server: Server, *said: tuple[str, str, Verdict, str]) -> None:
@@ -154,7 +77,7 @@ def test_an_answer_is_found_and_changed_and_all_of_it_outlives_a_restart(
     expect(rows(page).first).to_contain_text("≠ dissimilar")
     changed = [each for each in said(server) if each[1] == "dissimilar"]
     assert changed == [("ada", "dissimilar", "")], "a double click changes one answer once"
-    server.stop(signal.SIGKILL)
+    server.kill()
     server.start()
     page.goto(page.url)
     expect(rows(page).first).to_contain_text("≠ dissimilar")
@@ -256,7 +179,7 @@ def test_a_group_is_split_merged_and_still_so_after_a_restart(
     page.get_by_role("button", name="Merge the two").click()
     expect(page.get_by_text("Merged 1 image into the group.")).to_be_visible()
     assert groups(server) == whole
-    server.stop(signal.SIGKILL)
+    server.kill()
     server.start()
     page.goto(page.url)
     expect(page.get_by_text("4 images", exact=True)).to_be_visible()

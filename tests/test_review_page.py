@@ -57,6 +57,9 @@ class Nobody:
     def next(self, *_: object) -> None:
         return None
 
+    def exemplars(self) -> list[str]:
+        return []
+
 
 class Table:
     """A store with its questions, and answers in short."""

@@ -1,7 +1,7 @@
 """The gate in front of the app: a real server, asked over the network."""
 
-import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +22,6 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
-from likewise import serve
 from likewise.answers import passwords
 from likewise.answers.people import People
 from likewise.answers.store import open_answers
@@ -36,17 +35,14 @@ from likewise_labeler.routes import routes
 from likewise_labeler.sessions import COOKIE, RENEW_SECONDS, SESSION_SECONDS, SESSIONS, mode
 from likewise_labeler.sign_in import SIGN_IN, SIGN_OUT, safe_target, sign_out_address
 from likewise_labeler.throttle import Throttle
+from tests.served import Server
 
 NAME, PASSWORD = "Ada Lovelace", "correct horse"
 PAGE = {"Accept": "text/html"}
 
 
-class Served:
+class Served(Server):
     """The app with passwords, in a process of its own."""
-
-    def __init__(self, workspace: Workspace, port: int) -> None:
-        self.workspace, self.port = workspace, port
-        self.url = f"http://127.0.0.1:{port}"
 
     def client(self) -> httpx.Client:
         return httpx.Client(base_url=self.url, timeout=20, trust_env=False)
@@ -78,43 +74,15 @@ def drain(stream: Any) -> None:
         stream.recv(timeout=10)
 
 
-def wait_until_up(url: str) -> None:
-    for _ in range(300):
-        try:
-            httpx.get(url, timeout=2, trust_env=False)
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail("the app did not start")
-
-
 @pytest.fixture(scope="module")
 def served(labelled_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    import shutil
-
     workspace = Workspace(tmp_path_factory.mktemp("served") / "workspace")
     shutil.copytree(labelled_images, workspace.path)
     with open_answers(workspace) as store:
         for name in (NAME, "Bob"):
             People(store).add(name, PASSWORD)
-    port = serve.free_port("127.0.0.1", 8760)
-    environment = {
-        **os.environ,
-        "LIKEWISE_WORKSPACE": str(workspace.path),
-        "LIKEWISE_GATE": "password",
-    }
-    process = subprocess.Popen(
-        serve.command_for("127.0.0.1", port),
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    served = Served(workspace, port)
-    wait_until_up(served.url)
-    yield served
-    process.terminate()
-    process.wait(20)
+    with Served(workspace, LIKEWISE_GATE="password") as server:
+        yield server
 
 
 def test_nothing_passes_before_signing_in(served: Served) -> None:

@@ -1,6 +1,5 @@
 """`likewise views` writes a picture of what pretraining sees."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +8,8 @@ from PIL import Image
 
 from likewise.errors import UsageError
 from likewise.evaluation.view_sheet import views
-from likewise.images.ingest import ingest
-from likewise.settings import Ingest, Views
+from likewise.settings import Views
 from likewise.workspace import Workspace
-
-
-@pytest.fixture
-def filled(workspace: Workspace, picture: Callable[..., Path], tmp_path: Path) -> Workspace:
-    for seed in range(5):
-        picture(tmp_path / "in" / f"{seed}.png", seed)
-    ingest(workspace, Ingest(images=(tmp_path / "in",), workers=1))
-    return workspace
 
 
 def test_the_sheet_shows_images_and_their_views(filled: Workspace, tmp_path: Path) -> None:
