@@ -14,16 +14,20 @@ import pytest
 from likewise import serve
 from likewise.workspace import Workspace
 
+_ports = count(9_000 + os.getpid() % 400 * 50)
+
+
+def own_port(host: str = "127.0.0.1") -> int:
+    """A port that no other test and no other run of the tests takes, nor any connection."""
+    return serve.free_port(host, next(_ports))
+
 
 class Server:
     """The app on a port of its own, which can be stopped or killed and started again."""
 
-    # Below the ports that connections get, and others for each run of the tests.
-    _ports = count(9_000 + os.getpid() % 400 * 50)
-
     def __init__(self, workspace: Workspace, **environment: str) -> None:
         self.workspace = workspace
-        self.port = serve.free_port("127.0.0.1", next(self._ports))
+        self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.command = serve.command_for("127.0.0.1", self.port)
         self._environment = {

@@ -151,7 +151,7 @@ def test_a_folder_that_is_gone_is_not_made_again(ready: Workspace) -> None:
 
 def finished(maker: Mapmaker, workspace: Workspace) -> Making:
     embeddings = load_embeddings(workspace)
-    for _ in range(600):
+    for _ in range(2400):
         making = maker.look(embeddings)
         if making.state != "working":
             return making
@@ -181,7 +181,7 @@ def test_two_apps_have_one_map_made(
     embeddings = load_embeddings(ready)
     assert makers[0].look(embeddings).state == "working"
     assert makers[0].look(embeddings).state == "working"
-    for _ in range(400):  # until the child holds the lock
+    for _ in range(6000):  # until the child holds the lock
         if makers[0]._elsewhere():
             break
         time.sleep(0.02)
@@ -203,7 +203,7 @@ def test_a_failure_is_one_line_and_stays_until_asked_again(
     file = embeddings.folder / "ids.npy"
     whole = file.read_bytes()
     file.write_bytes(whole[:-1])
-    for _ in range(600):
+    for _ in range(2400):
         making = maker.look(embeddings)
         if making.state != "working":
             break

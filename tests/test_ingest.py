@@ -680,12 +680,12 @@ def test_decoder_that_dies_or_hangs_costs_one_file(
         files.append(File(str(path), path.stat().st_size, path.stat().st_mtime_ns, "root"))
     reading = Reading(16, decode=fragile_decoder.decode)
     started = time.monotonic()
-    outcomes = list(in_children(files, reading, 2, timeout=1.0))
-    assert time.monotonic() - started < 25
+    outcomes = list(in_children(files, reading, 2, timeout=3.0))
+    assert time.monotonic() - started < 60
     assert [Path(outcome.path).name for outcome in outcomes] == [f"{n}.png" for n in range(10)]
     assert {n: outcome.reason for n, outcome in enumerate(outcomes) if outcome.reason} == {
         2: "the decoder crashed on it",
-        5: "decoding took more than 1 s",
+        5: "decoding took more than 3 s",
         8: "the decoder failed on it (SystemExit)",
     }
     for number, outcome in enumerate(outcomes):
@@ -732,7 +732,7 @@ def test_script_without_a_main_guard(
         [sys.executable, script, tmp_path / "in", workspace.path],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert (done.stdout, done.returncode) == ("70\n", 0), done.stderr

@@ -95,7 +95,7 @@ def test_small_sets_are_asked_until_everything_is_known(
 def test_held_out_images_and_pairs_on_other_screens_are_not_asked(
     tmp_path: Path, strategy: Strategy
 ) -> None:
-    vectors, _ = unit_clusters(60, 4)
+    vectors, _ = unit_clusters(40, 4)
     embeddings = embeddings_of(tmp_path, vectors)
     hidden = set(map(str, embeddings.ids[::2]))
     proposer = proposer_for(strategy, embeddings, hidden, seed=3)
@@ -108,7 +108,7 @@ def test_held_out_images_and_pairs_on_other_screens_are_not_asked(
             vectors[embeddings.positions[proposal.a]] @ vectors[embeddings.positions[proposal.b]]
         )
         assert proposal.reason
-    assert len(taken) == 30 * 29 / 2
+    assert len(taken) == 20 * 19 / 2
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -249,9 +249,9 @@ def test_a_proposal_is_quick_among_many_images() -> None:
     proposer = CoverPlace(pool, 0)
     links, taken, seconds = Links(), set[Pair](), []
     for _ in range(300):
-        start = time.perf_counter()
+        start = time.process_time()  # what others do does not count
         proposal = proposer.next(links, taken)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
         assert proposal is not None
         same = labels[int(proposal.a)] == labels[int(proposal.b)]
         links.add(proposal.a, proposal.b, "similar" if same else "dissimilar")

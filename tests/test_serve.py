@@ -22,6 +22,7 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.images.store import open_images
 from likewise.settings import Label
 from likewise.workspace import Workspace
+from tests.served import own_port
 
 MAIN = "from likewise.cli import main; main()"
 
@@ -56,7 +57,7 @@ def address(process: subprocess.Popen[str]) -> str:
 
 def answers_at(url: str, context: ssl.SSLContext | None = None) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=5, context=context) as said:
+        with urllib.request.urlopen(f"{url}/_stcore/health", timeout=30, context=context) as said:
             return bool(said.status == 200)
     except urllib.error.HTTPError as error:
         error.close()
@@ -82,7 +83,7 @@ def test_the_labeler_ends_cleanly_and_says_what_was_done(
                 a, b = open_images(ready).ids[:2].tolist()
                 store.add([NewAnswer(a, b, "similar", "ada")])
             process.send_signal(stop)
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
             assert process.stdout.read() == "labeler ended: +1 answers, 1 in all\n"
             assert "Traceback" not in process.stderr.read()
             assert not answers_at(url)
@@ -90,13 +91,13 @@ def test_the_labeler_ends_cleanly_and_says_what_was_done(
 
 def test_a_killed_command_takes_the_app_with_it(workspace: Workspace) -> None:
     """Nobody can clean up after SIGKILL; the app notices by itself. No workspace is needed."""
-    port = serve.free_port("127.0.0.1", 8780)
+    port = own_port()
     with labelling(workspace, "--port", str(port)) as process:
         url = address(process)
         assert answers_at(url)
         process.kill()
         process.wait()
-        for _ in range(100):
+        for _ in range(600):
             if not answers_at(url):
                 break
             time.sleep(0.1)
@@ -120,7 +121,7 @@ def test_with_a_certificate_it_speaks_tls_and_asks_for_a_password(
     )
     with open_answers(ready) as store:
         People(store).add("ada", "correct horse")
-    port = serve.free_port("0.0.0.0", 8790)
+    port = own_port("0.0.0.0")
     flags = ("--host", "0.0.0.0", "--port", str(port), "--ssl-cert", certificate, "--ssl-key", key)
     with labelling(ready, *map(str, flags)) as process:
         assert address(process) == f"https://{socket.gethostname()}:{port}", "and no warning"

@@ -71,7 +71,7 @@ def send_form(client: httpx.Client | TestClient, name: str = NAME, password: str
 
 def drain(stream: Any) -> None:
     while True:
-        stream.recv(timeout=10)
+        stream.recv(timeout=60)
 
 
 @pytest.fixture(scope="module")
