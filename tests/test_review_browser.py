@@ -206,10 +206,10 @@ def test_nothing_is_cut_off(
         expect(page.locator(shows).first).to_be_visible()
         wide = page.evaluate("() => [document.body.scrollWidth, document.body.clientWidth]")
         assert wide[0] <= wide[1], tab
-        for button in page.locator(".board button, .sheet button").all():
-            box = button.bounding_box()
-            assert box is not None
-            assert 0 <= box["x"] <= box["x"] + box["width"] <= width, tab
+        ends = page.locator(".board button, .sheet button").evaluate_all(
+            "all => all.map(each => each.getBoundingClientRect()).map(box => [box.left, box.right])"
+        )  # all at once: the page may be drawn anew meanwhile
+        assert all(0 <= left <= right <= width for left, right in ends), tab
         if tab == "Adjudication":
             for verdict in ("Similar", "Dissimilar", "Unsure"):
                 shown = page.get_by_role("button", name=verdict).first
