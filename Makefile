@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export NO_ALBUMENTATIONS_UPDATE := 1
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-long check format clean
@@ -32,10 +33,10 @@ demo: install
 	$(BIN)/likewise demo
 
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-long: install
-	$(BIN)/python -m pytest -m ""
+	$(PYTEST) -m ""
 
 check: install
 	$(BIN)/ruff format --check .

@@ -48,6 +48,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIKEWISE_DATABASE_URL", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _main_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit's AppTest puts its script in the place of ``__main__``, which spawned processes
+    would import."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
 @pytest.fixture
 def picture() -> Callable[..., Path]:
     """``picture(path, seed=0, size=(width, height), **options)`` writes an image; returns path.

@@ -105,15 +105,13 @@ class CoverPlace:
     ) -> Proposal | None:
         """``image`` against the nearest one whose group was not asked yet."""
         row, placed = self.pool.positions[image], links.placed()
-        similarity = self.pool.similarities(row)
-        nearest = np.argpartition(-similarity, min(_COMPARED, len(similarity) - 1))[:_COMPARED]
         passed = {links.root(image), *links.denied(links.root(image))}
-        for other in nearest[np.argsort(-similarity[nearest], kind="stable")].tolist():
+        for other in self.pool.nearest(row):
             name = self.pool.ids[other]
             group = links.root(name)
             if group in passed or not (placed.get(name) or name in founders):
                 continue
-            if similarity[other] > -2 and pair_of(image, name) not in taken:
+            if pair_of(image, name) not in taken:
                 count = links.groups_of_several + len(founders)
                 reason = _reason(count, len(links.members(group)), links.asks[image])
                 return self.pool.proposal(row, other, "cover-place", reason)

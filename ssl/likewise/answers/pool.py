@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int, Int64
 
 from likewise.answers.links import Links
 from likewise.answers.standing import Pair, pair_of
@@ -15,6 +15,7 @@ from likewise.settings import Strategy
 _COMPARED = 2**25
 """Numbers that one image is compared with, at most: 100,000 images in 335 dimensions."""
 _BLOCK = 1024
+_RANKED = 4096
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Pool:
     """Those that may be asked about."""
     positions: dict[str, int]
     """Row of each image that may be asked about."""
+    neighbours: Int[np.ndarray, "N k"] | None = None
+    """Rows of the images nearest to each, nearest first, -1 where there are fewer; if known."""
 
     def proposal(self, one: int, two: int, strategy: Strategy, reason: str) -> Proposal:
         """The pair of two rows."""
@@ -91,6 +94,19 @@ class Pool:
             scores[hidden] = -2
         return scores
 
+    def nearest(self, row: int) -> Iterator[int]:
+        """The other rows that may be asked about, from near to far, up to `_RANKED` of them.
+
+        The known neighbours come first, so that all images are looked at only if need be.
+        """
+        if self.neighbours is not None:
+            known = (each for each in self.neighbours[row].tolist() if each >= 0)
+            yield from (each for each in known if self.ids[each] in self.positions)
+        similarity = self.similarities(row)
+        found = np.argpartition(-similarity, min(_RANKED, len(similarity) - 1))[:_RANKED]
+        found = found[similarity[found] > -2]
+        yield from found[np.argsort(-similarity[found], kind="stable")].tolist()
+
     def shuffled(self, seed: int) -> Iterator[str]:
         """The images that may be asked about, in random order."""
         rows = np.random.default_rng(seed).permutation(self.rows)
@@ -107,7 +123,9 @@ def pool_of(embeddings: Embeddings, held_out: Collection[str]) -> Pool:
     ids = [str(each) for each in embeddings.ids]
     hidden = frozenset(held_out)
     positions = {each: row for row, each in enumerate(ids) if each not in hidden}
-    return Pool(ids, embeddings.vectors, np.fromiter(positions.values(), np.int64), positions)
+    rows = np.fromiter(positions.values(), np.int64)
+    neighbours, _ = embeddings.neighbours()
+    return Pool(ids, embeddings.vectors, rows, positions, neighbours.astype(np.int32))
 
 
 def any_open_pair(
