@@ -242,6 +242,25 @@ def test_among_many_images_everything_is_asked_until_it_is_known(
         assert links.relation(a, b) == ("must" if kind[a] == kind[b] else "cannot")
 
 
+@pytest.mark.parametrize("hidden", [(), (3, 8, 11)])
+def test_images_come_from_near_to_far_with_and_without_known_neighbours(
+    hidden: tuple[int, ...],
+) -> None:
+    vectors, _ = unit_clusters(30, 4)
+    ids = [f"{row:02}" for row in range(30)]
+    positions = {each: row for row, each in enumerate(ids) if row not in hidden}
+    rows = np.array(list(positions.values()))
+    similarity = vectors @ vectors.T
+    nearest = np.argsort(-(similarity - 9 * np.eye(30)), axis=1)
+    known = np.pad(nearest[:, :5], ((0, 0), (0, 2)), constant_values=-1)
+    for row in (0, 29):
+        expected = [each for each in nearest[row, :-1].tolist() if each not in hidden]
+        assert list(Pool(ids, vectors, rows, positions).nearest(row)) == expected
+        found = list(Pool(ids, vectors, rows, positions, known).nearest(row))
+        first = len([each for each in nearest[row, :5] if each not in hidden])
+        assert found == expected[:first] + expected
+
+
 def test_a_proposal_is_quick_among_many_images() -> None:
     vectors, labels = unit_clusters(5000, 20)
     ids = [f"{row:05}" for row in range(5000)]
