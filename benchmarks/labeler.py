@@ -11,20 +11,17 @@ import io
 import itertools
 import os
 import shutil
-import subprocess
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from labeler_server import running
 from PIL import Image
 from playwright.sync_api import Page, Response, sync_playwright
 
-from likewise import serve
 from likewise.answers.standing import Verdict
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.images.ingest import ingest
@@ -99,30 +96,6 @@ def fill_answers(workspace: Workspace, count: int) -> None:
         answers.append(NewAnswer(ids[one], ids[other], verdict, who, strategy="benchmark"))
     with open_answers(workspace) as store:
         store.add(answers)
-
-
-@contextmanager
-def running(workspace: Workspace) -> Iterator[tuple[str, int]]:
-    """The real server; yields its address and process id."""
-    port = serve.free_port("127.0.0.1", 8600)
-    process = subprocess.Popen(
-        serve.command_for("127.0.0.1", port),
-        env={**os.environ, "LIKEWISE_WORKSPACE": str(workspace.path)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            try:
-                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield url, process.pid
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 def megabytes(process: int) -> float:

@@ -7,18 +7,15 @@ Opens a copy of the workspace in headless Chromium, so nothing is answered in th
 
 import argparse
 import io
-import os
 import shutil
-import subprocess
 import tempfile
-import time
-import urllib.request
 from pathlib import Path
 
+from labeler_server import running
 from PIL import Image
 from playwright.sync_api import ViewportSize, sync_playwright
 
-from likewise import serve
+from likewise.workspace import Workspace
 
 PAGES = {
     "pair": "?annotator=ada",
@@ -48,28 +45,12 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         copy = shutil.copytree(options.workspace, Path(folder) / "workspace")
-        port = serve.free_port("127.0.0.1", 8900)
-        server = subprocess.Popen(
-            serve.command_for("127.0.0.1", port),
-            env={**os.environ, "LIKEWISE_WORKSPACE": str(copy)},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            take(f"http://127.0.0.1:{port}", options.out)
-        finally:
-            server.terminate()
-            server.wait(20)
+        with running(Workspace(copy)) as (url, _):
+            take(url, options.out)
 
 
 def take(url: str, out: Path) -> None:
-    """Wait for the server, then go through pages and sizes."""
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).close()
-            break
-        except OSError:
-            time.sleep(0.1)
+    """Go through pages and sizes."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
