@@ -16,16 +16,26 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.images.ingest import ingest
 from likewise.images.store import Images, open_images
 from likewise.models.backbones import build_backbone
+from likewise.models.heads import untouched
 from likewise.models.runs import load_model, runs_of, save_model, start_run
 from likewise.settings import Finetune, Ingest, Loss
 from likewise.training import finetune as finetune_module
 from likewise.training.answer_sampler import AnswerSampler
 from likewise.training.finetune import finetune
+from likewise.training.gate import Learnt
 from likewise.training.held_out import held_out_measures
+from likewise.training.spread import Spread
 from likewise.workspace import Workspace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-SETTINGS = {"precision": "float32", "workers": 0, "steps": 50, "batch_size": 16, "hold_out": 0.25}
+SETTINGS = {
+    "depth": "backbone",
+    "precision": "float32",
+    "workers": 0,
+    "steps": 50,
+    "batch_size": 16,
+    "hold_out": 0.25,
+}
 
 
 def settings(**changes: object) -> Finetune:
@@ -178,6 +188,35 @@ def test_too_few_answers_are_told(stripes: Workspace) -> None:
     assert [run.kind for run in runs_of(stripes)] == ["pretrain"]
 
 
+def test_spread_answers_and_simsiam_join_in(
+    stripes: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_answers(stripes, 40)
+    images = open_images(stripes)
+    with open_answers(stripes) as store:
+        answers = store.settled()
+    asked = {image for each in answers for image in each.pair}
+    left = [str(each) for each in images.ids if str(each) not in asked]
+    assert left
+    told = Spread(np.zeros(48, np.int64), np.ones(48))
+    monkeypatch.setattr(
+        "likewise.training.answered.learn_from", lambda *_: Learnt(untouched(256), told, ())
+    )
+    taught: list[set[str]] = []
+    original = finetune_module._Tuning.__init__
+
+    def watched(self: object, images: object, answers: list[Answer], *rest: object) -> None:
+        taught.append({image for each in answers for image in each.pair})
+        original(self, images, answers, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(finetune_module._Tuning, "__init__", watched)
+    plain = finetune(stripes, settings(hold_out=0.0, steps=25))
+    done = finetune(stripes, settings(hold_out=0.0, steps=25, spread=100, simsiam=0.5))
+    assert taught == [asked, asked | set(left)]
+    assert done.fingerprint != plain.fingerprint
+    assert load_model(done.run.model_file).dim == 256
+
+
 def test_with_nothing_to_measure_it_says_so(stripes: Workspace) -> None:
     give_answers(stripes, 12)
     done = finetune(stripes, settings(hold_out=0.0, steps=25))
@@ -191,6 +230,7 @@ def test_with_nothing_to_measure_it_says_so(stripes: Workspace) -> None:
         ({"hold_out": 1.0}, "--hold-out"),
         ({"steps": 0}, "--steps"),
         ({"margin": 0.0}, "--margin"),
+        ({"simsiam": -1.0}, "--simsiam"),
         ({"model": "nothing"}, "no run"),
     ],
 )

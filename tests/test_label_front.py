@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 NAMES = (
     "actionOf, answered, asAsked, columnsFor, handAfter, keyOf, marksOf, message, pastAfter,"
-    "progressAfter, screenOf, signature, verdictsOf, LETTERS"
+    "progressAfter, screenOf, signature, verdictsOf, LETTERS, stripVerdicts, choiceOf, wayText"
 )
 PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"  # 1x1
 
@@ -181,6 +181,62 @@ def test_a_screen_of_many_becomes_verdicts(pure: Front) -> None:
     assert verdicts("group", "dc", True) == {**rest, "together": ["c", "d"]}
 
 
+def test_a_strip_becomes_verdicts_on_all_that_was_seen(pure: Front) -> None:
+    code = """([chosen, broken, unsure]) => window.front.stripVerdicts(
+        {candidates: [...'bcd'].map(id => ({id}))}, new Set(chosen), new Set(broken), unsure)"""
+
+    def said(chosen: str, broken: str = "", unsure: bool = False) -> str:
+        asked = [list(chosen), list(broken), unsure]
+        found = pure.page.evaluate(code, asked)
+        return "".join(f"{image}{verdict[0]}" for image, verdict in found.items())
+
+    assert said("c") == "bdcsdd"
+    assert said("bd") == "bscdds"
+    assert said("") == "bdcddd"
+    assert said("c", "b") == "csdd", "nobody saw b"
+    assert said("", "b", unsure=True) == "bucudu"
+
+
+def test_what_was_said_of_a_strip_in_words(pure: Front) -> None:
+    asked = screen("strip", "a", "b", "c", "d")
+
+    def words(**verdicts: str) -> tuple[str, str]:
+        found = pure.call("choiceOf", pure.call("answered", asked, verdicts, [], "now"))
+        return found["verdict"], found["text"]
+
+    assert words(b="dissimilar", c="similar", d="dissimilar") == ("similar", "group 2")
+    assert words(b="similar", c="dissimilar", d="similar") == ("similar", "groups 1, 3")
+    assert words(c="dissimilar", d="dissimilar") == ("dissimilar", "none of these")
+    assert words(b="unsure", c="unsure") == ("unsure", "unsure")
+
+
+def test_a_way_to_ask_says_what_it_is_worth(pure: Front) -> None:
+    way = {"most": 9, "per_screen": 4.52, "per_answer": 0.51}
+    assert pure.call("wayText", "strip", way) == (
+        "Up to 9 answers a screen; you take 4.5 s, 0.5 s an answer"
+    )
+    pair = {"most": 1, "per_screen": 12.3, "per_answer": 12.3}
+    assert pure.call("wayText", "pair", pair) == "1 answer a screen; you take 12 s"
+    assert pure.call("wayText", "grid", {"most": 24, "per_screen": None}) == (
+        "Up to 24 answers a screen"
+    )
+
+
+def test_of_a_strip_with_a_missing_picture_only_the_rest_is_judged(front: Front) -> None:
+    bad = screen("strip", "a", "b", "c", "d", token="1")
+    bad["candidates"][1]["tile"] = "data:image/png;base64,AAAA"
+    front.reply = (200, state(bad))
+    front.page.evaluate("history.replaceState(null, '', '?mode=strip')")
+    front.mount()
+    expect(front.page.locator(".tile .broken")).to_be_visible()
+    front.page.wait_for_timeout(350)
+    front.page.keyboard.press("2")
+    expect(front.page.locator(".told")).to_contain_text("cannot be judged")
+    front.page.keyboard.press("1")
+    expect(front.page.locator(".saved")).to_have_text("All saved")
+    assert front.asked[-1]["ops"][0]["verdicts"] == {"b": "similar", "d": "dissimilar"}
+
+
 def test_a_past_screen_comes_back_as_it_was_asked(pure: Front) -> None:
     asked = screen("grid", "m", "b", "x")
     told = {
@@ -224,6 +280,21 @@ def test_a_past_screen_comes_back_as_it_was_asked(pure: Front) -> None:
         ({"key": "3"}, "pair", ["mode", "group"]),
         ({"key": "?", "shiftKey": True}, "grid", ["help"]),
         ({"key": "Tab"}, "grid", None),
+        ({"key": "4"}, "group", ["mode", "strip"]),
+        ({"key": "1", "code": "Digit1"}, "strip", ["choose", 0]),
+        ({"key": "9", "code": "Numpad9"}, "strip", ["choose", 8]),
+        ({"key": "é", "code": "Digit2"}, "strip", ["choose", 1]),
+        ({"key": "2", "code": "Digit2", "shiftKey": True}, "strip", ["choose", 1]),
+        ({"key": "@", "code": "Digit2", "shiftKey": True}, "strip", ["mode", "grid"]),
+        ({"key": "(", "code": "Digit9", "shiftKey": True}, "strip", None),
+        ({"key": "0"}, "strip", ["choose", "none"]),
+        ({"key": "N"}, "strip", ["choose", "none"]),
+        ({"key": "u"}, "strip", ["choose", "unsure"]),
+        ({"key": "m"}, "strip", ["several"]),
+        ({"key": "s"}, "strip", None),
+        ({"key": "1", "ctrlKey": True}, "strip", None),
+        ({"key": "Enter"}, "strip", ["confirm", False]),
+        ({"key": "z"}, "strip", ["undo"]),
         ({"key": "F5"}, "grid", None),
     ],
 )

@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from likewise.errors import LikewiseError, UsageError
-from likewise.models.backbones import build_backbone, resolve
+from likewise.models.backbones import bare, build_backbone, head_on, resolve, with_head
+from likewise.models.heads import Head, apply_head, untouched
 from likewise.models.runs import (
     fingerprint_of,
     finished_run,
     load_model,
+    read_metadata,
     runs_of,
     save_model,
     start_run,
@@ -125,6 +128,60 @@ def test_the_fingerprint_sees_weights_and_architecture() -> None:
     assert fingerprint_of(backbone) != before
     torch.manual_seed(3)
     assert fingerprint_of(build_backbone("small", image_size=17)) != before
+
+
+def a_head(dim: int, blend: float = 0.7) -> Head:
+    rng = np.random.default_rng(0)
+    weight, offset = rng.normal(size=(5, dim)), rng.normal(size=5)
+    return Head(weight.astype(np.float32), offset.astype(np.float32), blend)
+
+
+def test_a_head_survives_the_disk_and_gives_blended_vectors(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    backbone = build_backbone("small", image_size=16).eval()
+    plain = fingerprint_of(backbone)
+    headed = with_head(backbone, a_head(256))
+    file = tmp_path / "model.safetensors"
+    fingerprint = save_model(file, headed)
+    loaded = load_model(file)
+    assert fingerprint_of(loaded) == fingerprint != plain
+    assert fingerprint_of(bare(loaded)) == plain
+    images = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8)
+    expected = apply_head(a_head(256), backbone.embed(images).numpy())
+    assert loaded.dim == 261
+    assert np.allclose(loaded.embed(images).numpy(), expected, atol=1e-5)
+    kept = head_on(loaded)
+    assert kept is not None
+    assert np.array_equal(kept.weight, a_head(256).weight)
+    assert kept.blend == pytest.approx(0.7)
+    assert fingerprint_of(with_head(backbone, a_head(256, blend=0.6))) != fingerprint
+    with pytest.raises(ValueError, match="without one"):
+        with_head(loaded, a_head(261))
+
+
+def test_a_head_is_exact_in_half_precision() -> None:
+    torch.manual_seed(4)
+    headed = with_head(build_backbone("small", image_size=16).eval(), a_head(256))
+    assert headed.head is not None
+    features = torch.randn(3, 256)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(headed.head(features), headed.head(features.clone()))
+        inside = headed.head(features)
+    assert torch.equal(inside, headed.head(features))
+
+
+def test_models_without_a_head_keep_the_fingerprint_they_had(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    backbone = build_backbone("small", image_size=16).eval()
+    with torch.no_grad():
+        for value in backbone.net.state_dict().values():
+            value.fill_(1)
+    assert fingerprint_of(backbone) == "9b23cd1348f6003c"
+    assert with_head(backbone, untouched(256)) is backbone
+    save_model(tmp_path / "model.safetensors", backbone)
+    described = read_metadata(tmp_path / "model.safetensors")
+    assert described["format"] == "1"
+    assert "head" not in described["architecture"]
 
 
 def test_runs_are_numbered_and_found_again(tmp_path: Path) -> None:

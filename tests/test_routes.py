@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
+from likewise.answers.rows import NewAnswer
 from likewise.answers.store import AnswerStore
 from likewise.errors import LikewiseError
 from likewise.workspace import Workspace
@@ -143,6 +144,51 @@ def test_a_grid_is_one_screen_of_many_answers(client_on_any: TestClient) -> None
     }
 
 
+def test_a_strip_comes_with_further_images_of_each_group(client_on_any: TestClient) -> None:
+    eve, ada = (Caller(client_on_any, name) for name in ("eve", "ada"))
+    (alone, *_) = eve.label(kind="strip")["screens"]
+    assert (alone["kind"], len(alone["candidates"])) == ("strip", 1), "there is no group yet"
+    assert alone["candidates"][0]["further"] == []
+    ids = [each["id"] for each in eve.label(kind="grid")["screens"][0]["candidates"]]
+    eve.label()
+    groups = [ids[:4], ids[4:8], ids[8:12]]
+    pairs = [(group[0], each) for group in groups for each in group[1:]]
+    the_desk().store().add([NewAnswer(*pair, "similar", "eve", "import") for pair in pairs])
+    screen = ada.label(kind="strip")["screens"][0]
+    assert len(screen["candidates"]) == 3
+    for candidate in screen["candidates"]:
+        (group,) = (each for each in groups if candidate["id"] in each)
+        assert {each["id"] for each in candidate["further"]} == set(group) - {candidate["id"]}
+        assert candidate["further"][0].keys() == screen["anchor"].keys()
+    before = len(stored())
+    verdicts = ("dissimilar", "similar", "dissimilar")
+    said = ada.label(answer(screen, *verdicts), kind="strip")
+    assert said["outcomes"] == ["stored"]
+    assert len(stored()) == before + 3
+    (past,) = said["past"]
+    assert (past["kind"], past["anchor"]["id"]) == ("strip", screen["anchor"]["id"])
+    assert [each["verdict"] for each in past["answers"]] == list(verdicts)
+    back = ada.label({"op": "undo", "screen": screen["token"]}, kind="strip")["screens"][0]
+    assert back["candidates"] == screen["candidates"]
+
+
+def test_what_each_way_is_worth_comes_when_nothing_is_said(client: TestClient) -> None:
+    ada = Caller(client, "ada")
+    first = ada.label()
+    assert {kind: way["most"] for kind, way in first["ways"].items()} == {
+        "pair": 1,
+        "grid": 24,
+        "group": 24,
+        "strip": 9,
+    }
+    assert first["ways"]["pair"]["per_screen"] is None
+    for _ in range(4):
+        said = ada.label(answer(ada.label()["screens"][0], "unsure"))
+        assert "ways" not in said
+    pair = ada.label()["ways"]["pair"]
+    assert 0 < pair["per_screen"] == pair["per_answer"] < 60
+
+
 def test_two_people_are_not_asked_the_same(client: TestClient) -> None:
     hands = [Caller(client, name).label()["screens"] for name in ("ada", "bob")]
     pairs = [
@@ -160,7 +206,7 @@ def test_a_screen_says_only_what_may_be_shown(client: TestClient) -> None:
     assert screen.keys() == {"token", "kind", "anchor", "candidates", "context", "reason"}
     about = {"id", "name", "full", "tile", "thumb", "width", "height", "tiny", "gone"}
     assert screen["anchor"].keys() == about
-    assert screen["candidates"][0].keys() == about | {"score"}
+    assert screen["candidates"][0].keys() == about | {"score", "further"}
     assert screen["anchor"]["tiny"] == (screen["anchor"]["width"] == 28)
 
 
@@ -209,7 +255,7 @@ def test_a_forged_or_old_pass_opens_nothing(
         (b"\xff", "not JSON"),
         (b"[" * 100_000, "not JSON"),
         (b"[]", "the request: an object"),
-        (b'{"kind": "triple"}', "kind: say one of pair, grid, group"),
+        (b'{"kind": "triple"}', "kind: say one of pair, grid, group, strip"),
         (b'{"kind": "pair", "ops": {}}', "ops: a list"),
         (b'{"kind": "pair", "ops": [{"op": "erase"}]}', r"ops\[0\].op: say answer, undo"),
         (b'{"kind": "pair", "ops": [{"op": "undo", "screen": 3}]}', r"ops\[0\].screen"),
@@ -295,7 +341,7 @@ OPERATIONS = st.fixed_dictionaries(
     },
 )
 BODIES = st.fixed_dictionaries(
-    {"kind": st.sampled_from(["pair", "grid", "group"]) | VALUES},
+    {"kind": st.sampled_from(["pair", "grid", "group", "strip"]) | VALUES},
     optional={"ops": st.lists(OPERATIONS | VALUES, max_size=3) | VALUES},
 )
 

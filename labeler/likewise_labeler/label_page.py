@@ -16,8 +16,8 @@ from likewise_labeler.first_run import missing_page
 
 _FRONT = Path(__file__).with_name("front")
 _SCRIPTS = (
-    *("elements", "screens", "outbox", "pictures", "zoom", "pair", "tiles", "keys", "status"),
-    *("labeler", "view", "label"),
+    *("elements", "screens", "outbox", "pictures", "zoom", "pair", "tiles", "strip"),
+    *("keys", "status", "marks", "choosing", "labeler", "view", "label"),
 )
 """In ``front/``; together they are one module."""
 _STYLE = """<style>

@@ -11,15 +11,18 @@ import pandas as pd
 import streamlit as st
 
 from likewise.answers.agreement import Agreement, agreement_among, first_readings
+from likewise.answers.ledger import Ledger
 from likewise.answers.outlook import Day, Outlook, Person, outlook, people, per_day
 from likewise.answers.quality import Model, Quality, enough, models_of, new_to, quality
 from likewise.errors import LikewiseError
+from likewise.evaluation.prospects import Prospects, prospects
 from likewise.neighbours.vectors import load_embeddings
 from likewise_labeler import progress_charts as charts
 from likewise_labeler import progress_words as words
 from likewise_labeler.desk import Desk, Missing, Ready
 from likewise_labeler.first_run import missing_page
 from likewise_labeler.look import state
+from likewise_labeler.progress_prospects import prospects_html
 
 _STYLE = """<style>
 .lw-figures { display: grid; grid-template-columns: repeat(6, 1fr); gap: .8rem; margin: .3rem 0; }
@@ -82,6 +85,9 @@ def _page(desk: Desk, ready: Ready) -> None:
         )
         return
     st.html(_STYLE + _figures(facts))
+    told = _prospects(where, last, _fingerprints(desk), desk, ready)
+    if told is not None:
+        st.html(prospects_html(told))
     left, right = st.columns(2, gap="large")
     with left:
         _part("Answers per day")
@@ -97,6 +103,10 @@ def _page(desk: Desk, ready: Ready) -> None:
         _part("What is left", words.left_words(facts.outlook))
     with right:
         _quality(desk, ready, where, last)
+
+
+def _fingerprints(desk: Desk) -> list[str]:
+    return [each.fingerprint for each in models_of(desk.workspace)]
 
 
 def _figures(facts: _Facts) -> str:
@@ -149,9 +159,8 @@ def _agreement(facts: _Facts) -> None:
 
 
 def _quality(desk: Desk, ready: Ready, where: str, last: int) -> None:
-    models = models_of(desk.workspace)
     with st.spinner("Measuring the models …"):
-        measured = _qualities(where, last, [each.fingerprint for each in models], desk, ready)
+        measured = _qualities(where, last, _fingerprints(desk), desk, ready)
     _part("Quality of each model", words.quality_words(measured.found, measured.same))
     chart = charts.quality_chart(measured.found, measured.same)
     if chart is not None:
@@ -185,6 +194,16 @@ def _facts(where: str, last: int, today: date, fingerprint: str, _ready: Ready) 
         outlook=outlook(settled, images),
         groups=groups,
     )
+
+
+@st.cache_data(max_entries=8, show_spinner="Estimating the quality …")
+def _prospects(
+    where: str, last: int, fingerprints: Sequence[str], _desk: Desk, _ready: Ready
+) -> Prospects | None:
+    """Estimated once for each newest row (``last``) and set of models."""
+    history = _ready.store.history()
+    held_out = set(_ready.images.ids[_ready.images.held_out].tolist())
+    return prospects(_desk.workspace, Ledger(history), history, held_out)
 
 
 @st.cache_data(max_entries=8, show_spinner=False)

@@ -27,14 +27,17 @@ from likewise_labeler.wire import (
     label_request,
     past_json,
     screen_json,
+    ways_json,
 )
 
 LONGEST_BODY = 256 * 1024
 """Bytes."""
 HAND = 3
 """Screens that are reserved for one person: the one they see and the next ones."""
-PAST: dict[Kind, int] = {"pair": 8, "grid": 2, "group": 2}
+PAST: dict[Kind, int] = {"pair": 8, "grid": 2, "group": 2, "strip": 4}
 """Answered screens that come with every reply; more on request."""
+TIMED = 60
+"""Answered screens from which the pace of each way to ask is taken, when a page asks anew."""
 _LASTING = "private, max-age=31536000, immutable"
 _PASSING = "private, max-age=30"
 
@@ -107,7 +110,10 @@ def _label(body: bytes, name: str) -> Response:
     try:
         for operation in asked.operations:
             outcomes.append(_apply(ready, operation, name))
-        return JSONResponse({"outcomes": outcomes, **_state(ready, asked.kind, name)})
+        told = {"outcomes": outcomes, **_state(ready, asked.kind, name)}
+        if not asked.operations:
+            told["ways"] = ways_json(ready.questions.past(name, None, TIMED))
+        return JSONResponse(told)
     except LikewiseError as error:
         status = 400 if isinstance(error, UsageError) else 503
         return JSONResponse({"text": str(error), "outcomes": outcomes}, status)

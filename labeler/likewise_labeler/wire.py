@@ -6,6 +6,7 @@ Anything that does not fit is a `BadRequest` with one line that says what and wh
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
@@ -13,6 +14,7 @@ from likewise.answers.history import Past
 from likewise.answers.replies import Reply
 from likewise.answers.screens import Kind, Screen
 from likewise.answers.standing import VERDICTS, Verdict
+from likewise.answers.worth import LARGEST, paces, worth
 from likewise_labeler.pictures import Pictures
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -85,12 +87,16 @@ def history_request(body: bytes) -> HistoryRequest:
 
 def screen_json(screen: Screen, pictures: Pictures) -> dict[str, Any]:
     """A screen as the browser draws it; why the pair was chosen by name is told to nobody."""
-    pairs = zip(screen.candidates, screen.scores, strict=True)
+    further = screen.further or ((),) * len(screen.candidates)
+    candidates = zip(screen.candidates, screen.scores, further, strict=True)
     return {
         "token": screen.token,
         "kind": screen.kind,
         "anchor": pictures.about(screen.anchor),
-        "candidates": [{**pictures.about(image), "score": score} for image, score in pairs],
+        "candidates": [
+            {**pictures.about(image), "score": score, "further": [pictures.about(e) for e in more]}
+            for image, score, more in candidates
+        ],
         "context": [pictures.about(image) for image in screen.context],
         "reason": screen.reason,
     }
@@ -115,6 +121,19 @@ def past_json(past: Past, pictures: Pictures) -> dict[str, Any]:
         "time": max(each.time for each in past.answers).isoformat(),
         "anchor": pictures.about(past.anchor),
         "answers": answers,
+    }
+
+
+def ways_json(past: Iterable[Past]) -> dict[str, Any]:
+    """What each way to ask is worth: answers on a screen, and what this person needs for them."""
+    timed = paces(past)
+    return {
+        kind: {
+            "most": worth(kind, LARGEST[kind], shift=kind != "group"),
+            "per_screen": timed[kind].per_screen if kind in timed else None,
+            "per_answer": timed[kind].per_answer if kind in timed else None,
+        }
+        for kind in KINDS
     }
 
 

@@ -10,8 +10,17 @@ from typing import Any, Literal
 
 from tyro.conf import Positional
 
-Strategy = Literal["cover-place", "neighbours", "random"]
+Strategy = Literal[
+    "cover-place-spread",
+    "cover-place",
+    "likely-first",
+    "uncertain",
+    "nearest",
+    "neighbours",
+    "random",
+]
 Loss = Literal["contrastive", "triplet", "supcon"]
+Depth = Literal["auto", "head", "backbone"]
 Preset = Literal["auto", "natural", "grey", "glyph"]
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -156,8 +165,9 @@ class Label(Common):
     """Address to listen on."""
     port: int = 8501
     """Port to listen on."""
-    strategy: Strategy = "cover-place"
-    """Which pairs to ask about: cover-place (finds the group of each image), neighbours (at most a
+    strategy: Strategy = "cover-place-spread"
+    """Which pairs to ask about: cover-place-spread (finds the group of each image; cover-place is
+    its old name), likely-first (for many small groups), uncertain, nearest, neighbours (at most a
     quarter of very similar pairs), random."""
     second_share: float = 0.1
     """Share of the answered pairs (0 to 1) that a second person is shown, unaware of it."""
@@ -224,7 +234,7 @@ class Simulate(Common):
     """How many questions to answer."""
     truth: str = "folders"
     """folders (class = parent folder), or a CSV with columns path (or id) and class."""
-    strategy: Strategy = "cover-place"
+    strategy: Strategy = "cover-place-spread"
     """Which pairs to ask about."""
     noise: float = 0.0
     """Share of the answers that is wrong (0 to 1)."""
@@ -238,8 +248,11 @@ class Simulate(Common):
 class Finetune(Common):
     """Teach a model what people answered."""
 
+    depth: Depth = "auto"
+    """What is taught. head: a linear map of the embedding, in seconds, which counts only as far as
+    tests on hidden answers allow. backbone: the whole net, with the loss below. auto: head."""
     loss: Loss = "supcon"
-    """contrastive (Hadsell 2006), triplet, or supcon (Khosla 2020)."""
+    """For the backbone: contrastive (Hadsell 2006), triplet, or supcon (Khosla 2020)."""
     model: str | None = None
     """Name of the run to start from. [default: the newest pretrained model]"""
     hold_out: float = 0.2
@@ -254,6 +267,11 @@ class Finetune(Common):
     """Margin of the contrastive and triplet losses (Euclidean distance of unit vectors: 0 to 2)."""
     temperature: float = 0.1
     """Temperature of the supervised contrastive loss."""
+    spread: int = 0
+    """For the backbone: images, besides those answered about, whose group follows surely enough
+    from answers and embedding to be taught too."""
+    simsiam: float = 0.0
+    """For the backbone: weight of SimSiam's loss on the two views of each image."""
     workers: int = -1
     """Processes that make views. -1: chosen from the cores."""
     precision: Precision = "auto"

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from likewise.answers.ledger import Ledger
 from likewise.answers.standing import VERDICTS
 from likewise.answers.store import open_answers
+from likewise.evaluation.prospects import NOTHING_TOLD, Prospects, prospects
 from likewise.images.manifest import read_table
 from likewise.images.store import open_images
 from likewise.jobs.next_step import Holdings, holdings_of, next_step
@@ -26,10 +28,13 @@ class WorkspaceStatus:
     answers: dict[str, int]
     stale: list[str]
     next: str
+    prospects: Prospects | None = None
+    """What the answers say about quality; None without embeddings."""
 
     def as_json(self) -> dict[str, Any]:
         """The fields of the command contract."""
-        return dict(vars(self))
+        told = self.prospects.as_json() if self.prospects else NOTHING_TOLD
+        return {name: value for name, value in vars(self).items() if name != "prospects"} | told
 
     def as_text(self) -> str:
         """What a person reads."""
@@ -40,6 +45,9 @@ class WorkspaceStatus:
         for model in self.models:
             lines.append(f"model:   {model['name']} ({model['state']})")
         lines.append(f"answers: {self.answers['answers']:,} ({said})")
+        if self.prospects and self.answers["answers"]:
+            lines.append(f"quality: {self.prospects.forecast.as_text()}")
+            lines.append(f"same:    {self.prospects.threshold_text()}")
         lines += [f"stale:   {each}" for each in self.stale]
         return "\n".join((*lines, f"next:    {self.next}"))
 
@@ -58,8 +66,10 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
     vectors = {meta["fingerprint"] for meta in embedded(workspace)}
     models = [_describe(run, vectors) for run in runs]
     with open_answers(workspace) as answers:  # makes an empty database where there is none
-        counts, settled = answers.counts(), answers.settled()
-    held = holdings_of(workspace, settled)
+        counts, history = answers.counts(), answers.history()
+    ledger = Ledger(history)
+    held = holdings_of(workspace, ledger.settled())
+    hidden = set(images.ids[images.held_out].tolist())
     stale = [f"{held.waiting:,} images have no embedding yet"] if held.waiting else []
     return WorkspaceStatus(
         workspace=str(workspace.path),
@@ -70,6 +80,7 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
         answers=counts,
         stale=stale,
         next=_next(runs, held),
+        prospects=prospects(workspace, ledger, history, hidden),
     )
 
 

@@ -1,7 +1,7 @@
 // What a key means. One meaning a key press: a held key counts once.
 
 const VERDICT_KEYS = { s: "similar", d: "dissimilar", u: "unsure" };
-const MODE_KEYS = { 1: "pair", 2: "grid", 3: "group" };
+const MODE_KEYS = { 1: "pair", 2: "grid", 3: "group", 4: "strip" };
 
 /** The letter on the key, whatever alphabet the keyboard writes; else the key's name. */
 function keyOf(event) {
@@ -10,6 +10,12 @@ function keyOf(event) {
     return /^Key[A-Z]$/.test(event.code) ? event.code.slice(3).toLowerCase() : event.key;
   }
   return event.key;
+}
+
+/** The digit on the key, whatever the keyboard writes, shifted or not; else null. */
+function digitOf(event) {
+  const found = /^[0-9]$/.exec(event.key) ?? /(?<=^Digit)[0-9]$/.exec(event.code ?? "");
+  return found ? Number(found[0]) : null;
 }
 
 /** Whether somebody is writing. */
@@ -27,10 +33,11 @@ function actionOf(event, kind, looking) {
   if ((event.ctrlKey || event.metaKey) && key === "z" && !event.shiftKey && !event.altKey) return ["undo"];
   if (event.ctrlKey || event.metaKey || event.altKey) return null;
   if (key === "?") return ["help"];
-  if (key in MODE_KEYS && !event.shiftKey) return ["mode", MODE_KEYS[key]];
+  if (kind !== "strip" && key in MODE_KEYS && !event.shiftKey) return ["mode", MODE_KEYS[key]];
   const plain = { ArrowLeft: "back", ArrowRight: "forward", Escape: "escape", Backspace: "undo" };
   if (key in plain) return [plain[key]];
   if (kind === "pair") return pairAction(key);
+  if (kind === "strip") return stripAction(event, key, looking);
   if (key === "Enter") return looking ? ["escape"] : ["confirm", event.shiftKey];
   const at = LETTERS.indexOf(key.toUpperCase());
   if (key.length === 1 && at >= 0) return [event.shiftKey ? "look" : "letter", at];
@@ -46,10 +53,28 @@ function pairAction(key) {
   return others[key] ?? null;
 }
 
+/** Digits are groups; shifted, the ways to ask. Where digits are written with Shift they are groups. */
+function stripAction(event, key, looking) {
+  const digit = digitOf(event);
+  if (digit !== null && event.shiftKey && key !== String(digit)) {
+    return digit in MODE_KEYS ? ["mode", MODE_KEYS[digit]] : null;
+  }
+  if (digit !== null) return ["choose", digit ? digit - 1 : "none"];
+  if (key === "Enter") return looking ? ["escape"] : ["confirm", false];
+  const letters = { n: ["choose", "none"], u: ["choose", "unsure"], m: ["several"], z: ["undo"] };
+  return letters[key] ?? null;
+}
+
 /** The keys, for people: [keys, what they do]. */
 function keysOf(kind) {
-  const all = [["1 2 3", "pair, grid, group"], ["← →", "back and forward through your answers"],
+  const all = [[kind === "strip" ? "Shift 1 2 3 4" : "1 2 3 4", "pair, grid, group, strip"],
+    ["← →", "back and forward through your answers"],
     ["Esc", "to the open question"], ["?", "show or hide this list"]];
+  if (kind === "strip") {
+    return [["1 to 9", "the group it belongs to; it differs from the others shown"],
+      ["0, N", "none of them: it differs from all"], ["U", "unsure about all"],
+      ["M", "more than one: then their numbers, then Enter"], ["Z, Backspace", "undo"], ...all];
+  }
   if (kind === "pair") {
     return [["S", "similar"], ["D", "dissimilar"], ["U", "unsure"], ["Z", "undo"],
       ["F", "hold: flicker, one over the other"], ["X", "difference"],

@@ -42,6 +42,8 @@ class Mount {
     switch (action) {
       case "verdict": return labeler.verdict(argument);
       case "confirm": return labeler.confirm(argument);
+      case "choose": return choose(labeler, argument);
+      case "several": return severally(labeler);
       case "toggle": return labeler.toggle(argument);
       case "letter": return this._candidate(argument, (id) => labeler.toggle(id));
       case "look": return this._candidate(argument, (id) => view.tiles.lookAt(id));
@@ -51,7 +53,7 @@ class Mount {
       case "escape": return this._escape();
       case "refresh": return labeler.outbox.refresh();
       case "mode": return this._mode(argument);
-      case "help": return view.help(undefined, labeler.kind);
+      case "help": return view.help(undefined, labeler.item?.screen?.kind ?? labeler.kind);
       case "zoom": return argument ? view.pair.zoom.by(argument) : view.pair.zoom.reset();
       case "flicker": return this._flicker(argument ?? true);
       case "difference": return view.difference.setAttribute("aria-pressed", String(view.pair.toggle("difference")));
@@ -95,8 +97,9 @@ class Mount {
 
   _escape() {
     if (this.labeler.looking) this.labeler.forward(Infinity);
-    else if (this.view.scene === this.view.tiles) this.view.tiles.lookAt(null);
-    else this.view.pair.zoom.reset();
+    else if (this.labeler.several) severally(this.labeler, false);
+    else if (this.view.scene === this.view.pair) this.view.pair.zoom.reset();
+    else this.view.scene?.lookAt(null);
   }
 
   _mode(kind) {

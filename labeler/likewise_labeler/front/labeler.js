@@ -14,6 +14,8 @@ class Labeler {
     this.older = [];
     this.at = -1; // in the past; -1: at the open question
     this.marked = new Set();
+    this.several = false; // more than one group of a strip is being chosen
+    this.ways = {}; // what each way to ask is worth, and takes
     this.screens = new Map(); // answered here, by token; for going back
     this.renamed = new Map(); // tokens of reopened screens: the old one, the new one
     this.view = null;
@@ -57,7 +59,7 @@ class Labeler {
       this.tell("That one was answered, or went to somebody else. Here is the next.");
     }
     const screen = same ?? hand[0];
-    if (!same) this.marked = new Set(screen?.marked ?? []);
+    if (!same) [this.marked, this.several] = [new Set(screen?.marked ?? []), false];
     this.open = screen ? signature(screen) : null;
     return screen;
   }
@@ -97,7 +99,7 @@ class Labeler {
 
   verdict(verdict) {
     if (!this.item?.screen || this.item.screen.kind !== "pair") return;
-    if (this.looking) this.correct(this.item.past.answers[0], verdict);
+    if (this.looking) this.correct({ [this.item.screen.candidates[0].id]: verdict });
     else if (verdict !== "unsure" && this._broken().size) this.tell("One picture is missing: only unsure can be stored.");
     else this.answer({ [this.item.screen.candidates[0].id]: verdict });
   }
@@ -105,6 +107,10 @@ class Labeler {
   confirm(all) {
     const { screen } = this.item ?? {};
     if (!screen || screen.kind === "pair" || this.looking) return;
+    if (screen.kind === "strip") {
+      if (this.several) answerStrip(this, this.marked);
+      return;
+    }
     if (screen.kind === "group" && all && this.marked.size < 2) {
       this.tell("A group of their own takes two marked images or more.");
       return;
@@ -118,7 +124,7 @@ class Labeler {
     if (!this.item?.screen || !this.key) return;
     if (this.looking) {
       const answer = this.item.past.answers.find((each) => each.candidate.id === id);
-      if (answer) this.correct(answer, OPPOSITE[answer.verdict]);
+      if (answer) this.correct({ [id]: OPPOSITE[answer.verdict] });
       return;
     }
     if (this._broken().has(id)) return;
@@ -126,14 +132,19 @@ class Labeler {
     this.view?.marks(this);
   }
 
-  correct({ a, b, verdict: before }, verdict) {
+  /** Change the answers that are looked at to these verdicts, by image; "similar" comes last. */
+  correct(verdicts) {
     if (!this._seen()) return;
-    if (verdict === before) {
-      this.tell("That is what you said.");
-      return;
+    const changed = this.item.past.answers
+      .map(({ a, b, candidate, verdict: before }) => ({ a, b, before, verdict: verdicts[candidate.id] ?? before }))
+      .filter(({ before, verdict }) => verdict !== before)
+      .sort((one, other) => (one.verdict === "similar") - (other.verdict === "similar"));
+    for (const { a, b, verdict } of changed) {
+      this.outbox.add({ op: { op: "correct", a, b, verdict, token: randomToken() } });
     }
-    this.outbox.add({ op: { op: "correct", a, b, verdict, token: randomToken() } });
-    this.tell(`Changed to ${verdict}.`);
+    const [first] = changed;
+    if (!first) this.tell("That is what you said.");
+    else this.tell(changed.length > 1 ? "Changed." : `Changed to ${first.verdict}.`);
     this.render();
   }
 
@@ -219,6 +230,7 @@ class Labeler {
 
   _heard(result, sent, dropped) {
     this.base = result;
+    this.ways = result.ways ?? this.ways;
     if (!this.outbox.waiting) this.renamed.clear();
     const outcomes = (result.outcomes ?? []).filter((_, at) => !sent[at].adopted);
     if (dropped.length || outcomes.includes("stale")) this.tell(STALE);
@@ -230,20 +242,6 @@ class Labeler {
   }
 }
 
-function keyOfItem({ screen, past }) {
-  if (!past) return screen.kind === "pair" ? signature(screen) : [signature(screen), ...screen.candidates.map((each) => each.id)].join(" ");
-  return `past ${past.screen} ${past.answers.map((each) => each.verdict).join(" ")}`;
-}
-
 function randomToken() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((each) => each.toString(16).padStart(2, "0")).join("");
 }
-
-/** A mark for whoever measures; old ones are dropped, so that a long session stays small. */
-function mark(name, at) {
-  marks.set(name, (marks.get(name) ?? 0) + 1);
-  if (marks.get(name) % 1000 === 0) performance.clearMarks(name);
-  performance.mark(name, at === undefined ? {} : { startTime: at });
-}
-
-const marks = new Map();

@@ -5,7 +5,9 @@ const TRIES = 4;
 /** Addresses of the pictures without which a screen cannot be shown. */
 function addresses(screen) {
   if (screen.kind === "pair") return [screen.anchor.full, ...screen.candidates.map((each) => each.full)];
-  return [screen.anchor.full, ...screen.candidates.map((each) => each.tile),
+  const first = screen.kind === "strip" ? [screen.candidates[0].full] : []; // shown large at once
+  return [screen.anchor.full, ...screen.candidates.map((each) => each.tile), ...first,
+    ...screen.candidates.flatMap((each) => each.further ?? []).map((each) => each.thumb),
     ...(screen.context ?? []).map((each) => each.tile)];
 }
 

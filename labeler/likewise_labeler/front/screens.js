@@ -121,6 +121,31 @@ function verdictsOf(screen, marked, all, broken) {
   return { verdicts, together };
 }
 
+/**
+ * Verdicts on a strip: of the groups of `chosen`, a set of images, and all others; or unsure of all.
+ * Broken pictures get none, as nobody saw them.
+ */
+function stripVerdicts(screen, chosen, broken, unsure = false) {
+  const seen = screen.candidates.filter(({ id }) => unsure || !broken.has(id));
+  const said = ({ id }) => (chosen.has(id) ? "similar" : "dissimilar");
+  return Object.fromEntries(seen.map((each) => [each.id, unsure ? "unsure" : said(each)]));
+}
+
+/** What was said of a strip: {verdict, text}. */
+function choiceOf(past) {
+  const at = ({ id }) => screenOf(past).candidates.findIndex((each) => each.id === id) + 1;
+  const chosen = past.answers.filter((each) => each.verdict === "similar").map((each) => at(each.candidate));
+  if (chosen.length) return { verdict: "similar", text: `group${chosen.length > 1 ? "s" : ""} ${chosen.join(", ")}` };
+  if (past.answers.some((each) => each.verdict === "unsure")) return { verdict: "unsure", text: "unsure" };
+  return { verdict: "dissimilar", text: "none of these" };
+}
+
+/** What tells a drawn screen from another one. */
+function keyOfItem({ screen, past }) {
+  if (!past) return screen.kind === "pair" ? signature(screen) : [signature(screen), ...screen.candidates.map((each) => each.id)].join(" ");
+  return `past ${past.screen} ${past.answers.map((each) => each.verdict).join(" ")}`;
+}
+
 /** Columns in which `count` tiles come out largest in a space of that size. */
 function columnsFor(count, width, height) {
   let [best, side] = [1, 0];

@@ -5,15 +5,17 @@ const QUESTIONS = {
   pair: "Are these two the same to you?",
   grid: "Which are the same as the anchor?",
   group: "Which do not belong with the anchor?",
+  strip: "Which of these groups, or none?",
 };
 const HOW = {
   grid: "Mark them; the others stay open unless you say that they differ",
   group: "Mark them; the rest is stored as the same",
+  strip: "Choose one, or none",
 };
 const SHAPES = { similar: "●", dissimilar: "▲", unsure: "■" };
 
 /** The line under the question: {text, tone, reload}. */
-function message({ outbox, notice, item, base, at }) {
+function message({ outbox, notice, item, base, at, several }) {
   const { trouble, refused, age } = outbox;
   const waiting = answersIn(outbox);
   const kept = `${counted(waiting, "answer")} ${waiting === 1 ? "waits" : "wait"}`;
@@ -29,27 +31,48 @@ function message({ outbox, notice, item, base, at }) {
   }
   if (notice) return { text: notice, tone: "notice" };
   if (at >= 0) return { text: lookingText(item.past, at), tone: "" };
+  if (several) return { text: "Choose every group that it belongs to, then press Enter.", tone: "notice" };
   if (item?.screen && base.state === "ready") return { text: reasonText(item.screen), tone: "" };
   return { text: "\u00a0", tone: "" };
 }
 
 function reasonText(screen) {
   const reason = screen.reason.replace(/\.$/, "");
+  if (screen.kind === "strip" && screen.candidates.length === 1) return `Choose it, or not. ${reason}.`;
   return HOW[screen.kind] ? `${HOW[screen.kind]}. ${reason}.` : `Why this pair: ${reason[0].toLowerCase()}${reason.slice(1)}.`;
 }
 
 function lookingText(past, at) {
   const before = at === 0 ? "Your last answer" : `${at + 1} answers back`;
-  const change = past.kind === "pair" ? "another key changes it" : "choose an image to change its answer";
+  const another = past.kind === "pair" || past.kind === "strip";
+  const change = another ? "another key changes it" : "choose an image to change its answer";
   return `${before}: ${change}, Esc returns to the open question.`;
 }
 
 /** The heading: what is asked, or what was said. */
 function heading({ item, kind, at }) {
-  if (at < 0) return QUESTIONS[item?.screen?.kind ?? kind];
+  if (at < 0) return item?.screen?.kind === "strip" && item.screen.candidates.length === 1
+    ? "The same as this one, or not?" : QUESTIONS[item?.screen?.kind ?? kind];
+  if (item.past.kind === "strip") return `You said ${choiceText(item.past)}`;
   if (item.past.kind !== "pair") return "You answered these";
   const { verdict } = item.past.answers[0];
   return `You said ${SHAPES[verdict]} ${verdict}`;
+}
+
+/** What was said of a strip, with its sign. */
+function choiceText(past) {
+  const { verdict, text } = choiceOf(past);
+  return `${SHAPES[verdict]} ${text}`;
+}
+
+/** What a way to ask is worth, for its button: how many answers, and how long this person takes. */
+function wayText(kind, way) {
+  if (!way) return "";
+  const most = kind === "pair" ? "1 answer" : `Up to ${counted(way.most, "answer")}`;
+  const seconds = (value) => `${value.toFixed(value < 10 ? 1 : 0)} s`;
+  if (!way.per_screen) return `${most} a screen`;
+  const each = kind === "pair" ? "" : `, ${seconds(way.per_answer)} an answer`;
+  return `${most} a screen; you take ${seconds(way.per_screen)}${each}`;
 }
 
 /** Answers that are not saved yet; to take some back or to change one counts as one. */

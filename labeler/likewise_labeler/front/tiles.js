@@ -4,9 +4,11 @@ const KNOWN = 6; // images of the group that are shown
 const LOOK_AFTER = 350; // ms of pointing at a tile
 
 class TilesScene {
-  /** toggle(id): a tile was clicked. */
-  constructor(toggle) {
+  /** toggle(id): a tile was clicked. labels: a key for each candidate. */
+  constructor(toggle, labels = LETTERS) {
     this.toggle = toggle;
+    this.labels = labels;
+    this.aspect = 1; // of a tile, width by height
     this.anchor = figure("anchor");
     this.beside = figure("beside");
     this.hint = make("p", { class: "hint" });
@@ -27,7 +29,7 @@ class TilesScene {
     this.context.replaceChildren(make("span", {}, "Known to belong"), ...few);
     reveal(this.context, known.length > 0);
     this.lookAt(null);
-    this.buttons = new Map(screen.candidates.map((each, at) => [each.id, this._tile(each, LETTERS[at])]));
+    this.buttons = new Map(screen.candidates.map((each, at) => [each.id, this._tile(each, this.labels[at])]));
     this.tiles.replaceChildren(...this.buttons.values());
     this._fit();
     if (past) this._said(past);
@@ -53,9 +55,10 @@ class TilesScene {
       this.beside.root.querySelector("figcaption").textContent = "\u00a0";
       return;
     }
-    const tile = this.pictures.image(about.tile)?.cloneNode();
-    this.beside.fill(about, tile ?? null, `  ${LETTERS[this.screen.candidates.indexOf(about)]}`);
-    if (tile && !about.tiny) tile.src = about.full;
+    const ready = this.pictures.image(about.full);
+    const shown = ready ?? this.pictures.image(about.tile)?.cloneNode();
+    this.beside.fill(about, shown ?? null, `  ${this.labels[this.screen.candidates.indexOf(about)]}`);
+    if (shown && shown !== ready && !about.tiny) shown.src = about.full;
   }
 
   leave() {
@@ -96,7 +99,7 @@ class TilesScene {
   _fit() {
     if (!this.screen || !this.tiles.clientWidth) return;
     const { clientWidth, clientHeight } = this.tiles;
-    const columns = columnsFor(this.screen.candidates.length, clientWidth, clientHeight);
+    const columns = columnsFor(this.screen.candidates.length, clientWidth / this.aspect, clientHeight);
     this.tiles.style.setProperty("--columns", String(columns));
     this.tiles.style.setProperty("--rows", String(Math.ceil(this.screen.candidates.length / columns)));
   }

@@ -1,11 +1,12 @@
 // The screen's elements: heading, stage, buttons, progress. Decisions are made elsewhere.
 
 const LOWEST = 420; // px; a lower window scrolls
-const MODES = [["pair", "Pair", "1"], ["grid", "Grid", "2"], ["group", "Group", "3"]];
+const MODES = [["pair", "Pair", "1"], ["grid", "Grid", "2"], ["group", "Group", "3"], ["strip", "Strip", "4"]];
 
 /** Names of the two buttons that store a screen with so many marked of so many. */
 function confirmNames(kind, marked, all) {
   const rest = all - marked;
+  if (kind === "strip") return [marked ? `${marked} similar, ${rest} differ` : "None of these", ""];
   if (kind === "grid") {
     return marked ? [`${marked} similar`, `${marked} similar, all others differ`] : ["None: next", "All differ"];
   }
@@ -19,6 +20,7 @@ class View {
     this.act = act;
     this.pair = new PairScene();
     this.tiles = new TilesScene((id) => act("toggle", id));
+    this.strip = new StripScene((at) => act("choose", at));
     this.line = new ProgressLine();
     this.stage = make("div", { class: "stage" });
     this.badge = make("div", { class: "badge", "aria-live": "polite" });
@@ -40,29 +42,41 @@ class View {
   }
 
   mode(kind) {
+    this.chosen = kind;
     for (const [name, each] of this.modes) each.setAttribute("aria-pressed", String(name === kind));
+  }
+
+  /** What each way to ask is worth, on its button. */
+  ways(ways) {
+    for (const [kind, each] of this.modes) each.title = wayText(kind, ways[kind]);
   }
 
   /** Put a screen, or an earlier answer, on the stage; its pictures are decoded. */
   paint(item, pictures, model) {
     const { screen, past } = item;
-    const scene = screen.kind === "pair" ? this.pair : this.tiles;
+    const scene = { pair: this.pair, strip: this.strip }[screen.kind] ?? this.tiles;
     if (scene !== this.scene) this.scene?.leave();
     this.scene = scene;
     scene.show(screen, pictures, past);
     if (this.stage.firstChild !== scene.root) this.stage.replaceChildren(scene.root);
-    if (scene === this.tiles) scene._fit();
+    if (scene !== this.pair) scene._fit();
     this._buttons(screen.kind, past);
     this.marks(model);
   }
 
-  marks({ item, marked, looking }) {
-    if (item.screen.kind === "pair") return;
-    this.tiles.mark(looking ? new Set() : marked);
-    const names = confirmNames(item.screen.kind, marked.size, item.screen.candidates.length);
+  marks({ item, marked, looking, several }) {
+    const { kind, candidates } = item.screen;
+    if (kind === "pair") return;
+    this.scene.mark(looking || (kind === "strip" && !several) ? new Set() : marked);
+    const names = confirmNames(kind, marked.size, candidates.length);
+    if (kind === "strip") {
+      this.several.setAttribute("aria-pressed", String(several));
+      reveal(this.some, several);
+      for (const each of [this.none, this.verdicts.get("unsure")]) reveal(each, !several);
+    }
     this.some.rename(names[0]);
     this.all.rename(names[1]);
-    this.all.disabled = item.screen.kind === "group" && marked.size < 2;
+    this.all.disabled = kind === "group" && marked.size < 2;
   }
 
   /** The next pictures are not here yet. */
@@ -78,7 +92,7 @@ class View {
     if (base.state === "loading" || outbox.busy || outbox.waiting) return this.wait();
     if (base.state !== "ready") return this._say("Something is in the way", base.text || "There is nothing to label yet.", true);
     if (base.images < 2) return this._say("Too few images", "A pair takes two images. Add some with `likewise ingest`, then run `likewise embed`.", true);
-    if (kind !== "pair") return this._say(`No ${kind} to ask about now`, "The single pairs may have more.", true, ["Ask in pairs", "1", "pair"]);
+    if (kind !== "pair") return this._say(`No ${kind} to ask about now`, "The single pairs may have more.", true, ["Ask in pairs", kind === "strip" ? "⇧1" : "1", "pair"]);
     return this._say("Nothing left to ask", `The answers settle every pair of the ${base.images.toLocaleString("en")} images, or others are at the last ones. Next: fine-tune, on the Train page.`, true);
   }
 
@@ -91,15 +105,19 @@ class View {
     this.told.className = `told ${tone}`;
     reveal(this.reload, Boolean(reload));
     this.line.show(model);
+    this.ways(model.ways);
     this.backward.disabled = !model.past.length;
     this.forward.disabled = !model.looking;
     this.undo.disabled = !model.past.length;
   }
 
   /** Confirm a verdict, on top of the next screen, in nobody's way. */
-  said({ kind, answers }) {
-    const verdict = kind === "pair" ? answers[0].verdict : "";
-    this.badge.textContent = verdict ? `${SHAPES[verdict]} ${verdict}` : `${counted(answers.length, "answer")} given`;
+  said(past) {
+    const { kind, answers } = past;
+    const given = counted(answers.length, "answer");
+    const verdict = { pair: () => answers[0].verdict, strip: () => choiceOf(past).verdict }[kind]?.() ?? "";
+    if (kind === "strip") this.badge.textContent = `${choiceText(past)}: ${given}`;
+    else this.badge.textContent = verdict ? `${SHAPES[verdict]} ${verdict}` : `${given} given`;
     this.badge.className = `badge ${verdict}`;
     void this.badge.offsetWidth; // begin the animation again
     this.badge.classList.add("shown");
@@ -133,15 +151,26 @@ class View {
   _buttons(kind, past) {
     this.root.dataset.kind = kind ?? "none";
     this.root.classList.toggle("looking", Boolean(past));
+    const strip = kind === "strip";
+    const said = past && (strip ? choiceOf(past).verdict : past.answers[0]?.verdict);
     for (const [verdict, each] of this.verdicts) {
-      reveal(each, kind === "pair");
-      each.setAttribute("aria-pressed", String(Boolean(past) && past.answers[0]?.verdict === verdict));
+      reveal(each, kind === "pair" || (strip && verdict === "unsure"));
+      each.setAttribute("aria-pressed", String(said === verdict));
     }
-    for (const each of [this.some, this.all]) reveal(each, kind !== null && kind !== "pair" && !past);
+    reveal(this.none, strip);
+    this.none.rename(strip && this.strip.screen.candidates.length === 1 ? "Not this one" : "None of these");
+    this.none.setAttribute("aria-pressed", String(strip && said === "dissimilar"));
+    reveal(this.several, strip && !past && this.strip.screen.candidates.length > 1);
+    for (const each of [this.some, this.all]) reveal(each, (kind === "grid" || kind === "group") && !past);
+    const shifted = (kind ?? this.chosen) === "strip"; // there digits are groups
+    for (const [name, , key] of MODES) {
+      this.modes.get(name).setAttribute("aria-keyshortcuts", shifted ? `Shift+${key}` : key);
+      this.modes.get(name).querySelector("kbd").textContent = shifted ? `⇧${key}` : key;
+    }
     reveal(this.home, kind !== "pair" && Boolean(past));
     this.views.classList.toggle("absent", kind !== "pair");
     for (const way of ["flicker", "difference"]) this[way].setAttribute("aria-pressed", "false");
-    this.undoKey.textContent = kind === "pair" ? "Z" : "⌫";
+    this.undoKey.textContent = kind === "pair" || strip ? "Z" : "⌫";
   }
 
   _top() {
@@ -164,8 +193,10 @@ class View {
   }
 
   _answers() {
-    const verdict = (name, key) => [name, button(name[0].toUpperCase() + name.slice(1), key, () => this.act("verdict", name), { class: `verdict ${name}` })];
+    const verdict = (name, key) => [name, button(name[0].toUpperCase() + name.slice(1), key, () => this.act(this.scene === this.strip ? "choose" : "verdict", name), { class: `verdict ${name}` })];
     this.verdicts = new Map([verdict("similar", "S"), verdict("dissimilar", "D"), verdict("unsure", "U")]);
+    this.none = button("None of these", "0", () => this.act("choose", "none"), { class: "verdict none" });
+    this.several = button("More than one", "M", () => this.act("several"), { class: "several", "aria-pressed": "false" });
     this.some = button("", "Enter", () => this.act("confirm", false), { class: "confirm" });
     this.all = button("", "Shift Enter", () => this.act("confirm", true), { class: "confirm all" });
     this.home = button("To the open question", "Esc", () => this.act("escape"), { class: "confirm" });
@@ -173,7 +204,8 @@ class View {
     this.undoKey = this.undo.querySelector("kbd");
     this.backward = button("Back", "←", () => this.act("back"), { class: "quiet" });
     this.forward = button("Forward", "→", () => this.act("forward"), { class: "quiet" });
-    this.answers = make("div", { class: "answers" }, this.backward, ...this.verdicts.values(), this.some, this.all, this.home, this.undo, this.forward);
+    this.answers = make("div", { class: "answers" }, this.backward, this.none,
+      ...this.verdicts.values(), this.several, this.some, this.all, this.home, this.undo, this.forward);
     return this.answers;
   }
 

@@ -4,7 +4,6 @@ import heapq
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from jaxtyping import Float32, Shaped
 
 _BLOCK = 512
@@ -22,7 +21,7 @@ def coverage_order(vectors: Float32[np.ndarray, "n D"]) -> Iterator[int]:
     """
     if len(vectors) == 0:
         return
-    count, width = len(vectors), _width(vectors)
+    count, width = len(vectors), typical_distance(vectors)
     kernel = np.empty((count, count), dtype=np.float32)
     for at in range(0, count, _BLOCK):
         kernel[at : at + _BLOCK] = np.exp((vectors[at : at + _BLOCK] @ vectors.T - 1) / width)
@@ -57,8 +56,8 @@ def sampled_coverage_order(
     yield from mixed[sample:].tolist()
 
 
-def _width(vectors: npt.NDArray[np.float32]) -> float:
-    """Median distance to the neighbour at the edge of a typical neighbourhood."""
+def typical_distance(vectors: Float32[np.ndarray, "n D"]) -> float:
+    """Median distance ``1 - cos`` to the neighbour at the edge of a typical neighbourhood."""
     some = vectors[:: max(1, len(vectors) // 256)]
     distances = np.sort(1 - some @ vectors.T, axis=1)
     edge = min(len(vectors) - 1, max(1, round(_NEIGHBOURHOOD * len(vectors))))

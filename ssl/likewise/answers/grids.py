@@ -6,7 +6,7 @@ Candidates are of distinct groups, so that no answer on a screen settles another
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -41,6 +41,25 @@ class GridProposal:
     """One short sentence for the person who is asked."""
     context: tuple[str, ...] = ()
     """Images that are known to belong to the anchor's group; shown, not asked."""
+    further: tuple[tuple[str, ...], ...] = ()
+    """For each candidate more images of its group, shown with it, not asked; or nothing at all."""
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The pairs that are asked, in the order of the candidates."""
+        return tuple(pair_of(self.anchor, each) for each in self.candidates)
+
+    def without(self, pairs: Collection[Pair]) -> "GridProposal | None":
+        """The proposal without the candidates of ``pairs``; None if that leaves none."""
+        kept = [place for place, pair in enumerate(self.pairs) if pair not in pairs]
+        if not kept:
+            return None
+        return replace(
+            self,
+            candidates=tuple(self.candidates[place] for place in kept),
+            scores=tuple(self.scores[place] for place in kept),
+            further=tuple(self.further[place] for place in kept) if self.further else (),
+        )
 
 
 @dataclass(frozen=True)

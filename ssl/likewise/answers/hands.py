@@ -7,17 +7,19 @@ them may settle another.
 import hashlib
 import math
 from collections.abc import Collection, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
 from likewise.answers.anchors import AnchorOrder
+from likewise.answers.audits import AUDIT
 from likewise.answers.grids import GridProposal, propose_grid, propose_group
 from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
 from likewise.answers.pool import Proposer
 from likewise.answers.screens import Kind, Screen
-from likewise.answers.standing import Pair, pair_of
+from likewise.answers.standing import Pair
+from likewise.answers.strips import propose_strip
 
 SECOND = "second reading"
 """Strategy of a pair that somebody else answered."""
@@ -26,6 +28,7 @@ GOLD_CHECK = "gold check"
 _CHECKS = (SECOND, GOLD_CHECK)
 _EVERY = 3
 """At most one screen of so many is a check."""
+_PROPOSE = {"grid": propose_grid, "group": propose_group, "strip": propose_strip}
 _TRIES = 4
 """Proposals that are looked at to find one that no open screen may settle."""
 
@@ -119,8 +122,10 @@ def still_asked(
         if all(ledger.standing.of(*pair, screen.annotator) for pair in screen.pairs):
             continue
         shown = not kept and screen.expires > now
+        audit = screen.strategy == AUDIT
         if not (shown or screen.place < 0 or screen.strategy in _CHECKS) and any(
-            pair in ledger.answered() or pending.may_settle(pair) for pair in screen.pairs
+            pair in ledger.answered() or (not audit and pending.may_settle(pair))
+            for pair in screen.pairs
         ):
             continue
         kept.append(screen)
@@ -144,7 +149,7 @@ def next_question(
     """
     if kind == "pair":
         return _next_pair(asker, ledger, leased, own)
-    propose = propose_grid if kind == "grid" else propose_group
+    propose = _PROPOSE[kind]
     taken = Taken(ledger.answered(), leased)
     busy = {image for pair in leased for image in pair}
     found = propose(asker.pool, ledger.links, taken, busy, anchors)
@@ -200,12 +205,12 @@ def _next_pair(
     everybodys, mine = Pending(links, leased), Pending(links, own)
     second_best = None
     for _ in range(_TRIES):
-        found = asker.next(links, Taken(ledger.answered(), refused), busy)
+        found = asker.next(ledger, Taken(ledger.answered(), refused), busy)
         if found is None:
             break
         pair = (found.a, found.b)
         question = GridProposal(found.a, (found.b,), (found.score,), found.strategy, found.reason)
-        if not everybodys.may_settle(pair):
+        if found.strategy == AUDIT or not everybodys.may_settle(pair):
             return question
         if not mine.may_settle(pair):
             second_best = second_best or question
@@ -215,15 +220,7 @@ def _next_pair(
 
 def _apart(found: GridProposal, pending: Pending) -> GridProposal | None:
     """The proposal without the candidates that open screens may settle."""
-    kept = [
-        (candidate, score)
-        for candidate, score in zip(found.candidates, found.scores, strict=True)
-        if not pending.may_settle(pair_of(found.anchor, candidate))
-    ]
-    if not kept:
-        return None
-    candidates, scores = zip(*kept, strict=True)
-    return replace(found, candidates=candidates, scores=scores)
+    return found.without({pair for pair in found.pairs if pending.may_settle(pair)})
 
 
 def _drawn(annotator: str, place: int, share: float) -> bool:

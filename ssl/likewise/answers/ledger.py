@@ -69,6 +69,8 @@ class Ledger:
         self.readings = Readings(self.standing)
         self.ability: Ability | None = None
         """How annotators err; None until they overlap enough."""
+        self.changes: list[Pair] = []
+        """The pairs whose answers changed, one entry a change, oldest first; only grows."""
         self._settled: dict[Pair, Answer] = {}
         self._linked: dict[Pair, tuple[int, Verdict]] = {}
         self._disputed: dict[Pair, None] = {}
@@ -84,6 +86,7 @@ class Ledger:
         pair = self.standing.add(entry)
         if pair is None:
             return
+        self.changes.append(pair)
         self.readings.update(pair)
         self._settle(pair)
         shared = len(self.readings.shared)

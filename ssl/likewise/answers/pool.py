@@ -7,10 +7,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32, Int, Int64
 
+from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
 from likewise.answers.standing import Pair, pair_of
 from likewise.neighbours.vectors import Embeddings
-from likewise.settings import Strategy
 
 _COMPARED = 2**25
 """Numbers that one image is compared with, at most: 100,000 images in 335 dimensions."""
@@ -44,12 +44,13 @@ class Proposer(Protocol):
         ...
 
     def next(
-        self, links: Links, taken: Collection[Pair], busy: Collection[str] = ()
+        self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str] = ()
     ) -> Proposal | None:
         """The next pair to ask about; None when every pair is answered, implied or taken.
 
-        ``taken`` are the pairs that were answered (unsure included) or are on a screen, smaller
-        id first; ``busy`` the images on the screens of others, which are better left alone.
+        ``ledger`` holds all answers so far, and grows from call to call. ``taken`` are the pairs
+        that were answered (unsure included) or are on a screen, smaller id first; ``busy`` the
+        images on the screens of others, which are better left alone.
         """
         ...
 
@@ -68,7 +69,7 @@ class Pool:
     neighbours: Int[np.ndarray, "N k"] | None = None
     """Rows of the images nearest to each, nearest first, -1 where there are fewer; if known."""
 
-    def proposal(self, one: int, two: int, strategy: Strategy, reason: str) -> Proposal:
+    def proposal(self, one: int, two: int, strategy: str, reason: str) -> Proposal:
         """The pair of two rows."""
         a, b = pair_of(self.ids[one], self.ids[two])
         score = float(self.vectors[one] @ self.vectors[two])
@@ -129,7 +130,7 @@ def pool_of(embeddings: Embeddings, held_out: Collection[str]) -> Pool:
 
 
 def any_open_pair(
-    pool: Pool, links: Links, taken: Collection[Pair], strategy: Strategy
+    pool: Pool, links: Links, taken: Collection[Pair], strategy: str
 ) -> Proposal | None:
     """Any pair that is neither answered nor implied nor taken; None if there is none."""
     groups: dict[str, list[int]] = {}

@@ -1,6 +1,6 @@
-"""Which pair to ask about next. Pure: arrays, links and a seed in, a pair out.
+"""Which pair to ask about next. Pure: arrays, answers and a seed in, a pair out.
 
-A proposer keeps no record of what it proposed: what was answered is in the links, what is on
+A proposer keeps no record of what it proposed: what was answered is in the ledger, what is on
 somebody's screen comes with the call. So answers may arrive in any order, from several people or
 from a file. None of them asks what is answered or implied.
 """
@@ -10,10 +10,12 @@ from collections.abc import Collection, Iterator
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from likewise.answers.links import Links
+from likewise.answers.ledger import Ledger
+from likewise.answers.likely import LikelyFirst
 from likewise.answers.placing import CoverPlace
 from likewise.answers.pool import Pool, Proposal, Proposer, any_open_pair, pool_of
 from likewise.answers.standing import Pair
+from likewise.answers.uncertain import NearestPairs, UncertainPairs
 from likewise.neighbours.vectors import Embeddings
 from likewise.settings import Strategy
 
@@ -30,15 +32,15 @@ class RandomPairs:
         self.pool, self.seed = pool, seed
 
     def next(
-        self, links: Links, taken: Collection[Pair], busy: Collection[str] = ()
+        self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str] = ()
     ) -> Proposal | None:
         """See `Proposer`."""
         rng = np.random.default_rng((self.seed, len(taken)))
         if len(self.pool.rows) > 1:
             for one, two in rng.choice(self.pool.rows, (_DRAWS, 2)).tolist():
-                if not self.pool.asks_nothing_new(one, two, links, taken):
+                if not self.pool.asks_nothing_new(one, two, ledger.links, taken):
                     return self.pool.proposal(one, two, "random", "Two images drawn at random")
-        return any_open_pair(self.pool, links, taken, "random")
+        return any_open_pair(self.pool, ledger.links, taken, "random")
 
     def exemplars(self) -> Iterator[str]:
         """See `Proposer`."""
@@ -66,7 +68,7 @@ class NeighbourPairs:
         self.close = float(np.median(nearest)) if nearest.size else 1.0
 
     def next(
-        self, links: Links, taken: Collection[Pair], busy: Collection[str] = ()
+        self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str] = ()
     ) -> Proposal | None:
         """See `Proposer`."""
         rng = np.random.default_rng((self.seed, len(taken)))
@@ -77,12 +79,12 @@ class NeighbourPairs:
             other = self._at_rank(anchor, rank, rng)
             if self.pool.ids[other] not in self.pool.positions:
                 continue
-            if self.pool.asks_nothing_new(anchor, other, links, taken):
+            if self.pool.asks_nothing_new(anchor, other, ledger.links, taken):
                 continue
             proposal = self.pool.proposal(anchor, other, "neighbours", _reason_of(rank))
             if easy or proposal.score <= self.close:
                 return proposal
-        return any_open_pair(self.pool, links, taken, "neighbours")
+        return any_open_pair(self.pool, ledger.links, taken, "neighbours")
 
     def exemplars(self) -> Iterator[str]:
         """See `Proposer`."""
@@ -114,5 +116,11 @@ def proposer_for(
             return RandomPairs(pool, seed)
         case "neighbours":
             return NeighbourPairs(pool, *embeddings.neighbours(), seed)
-        case "cover-place":
+        case "nearest":
+            return NearestPairs(pool, seed)
+        case "uncertain":
+            return UncertainPairs(pool, seed)
+        case "likely-first":
+            return LikelyFirst(pool, seed)
+        case "cover-place-spread" | "cover-place":
             return CoverPlace(pool, seed)

@@ -237,6 +237,7 @@ class Questions:
             fingerprint=self._fingerprint,
             expires=expires,
             context=found.context,
+            further=found.further,
             place=place,
         )
 

@@ -4,20 +4,20 @@ Each function works inside a transaction of its caller. That no pair is on two s
 database's doing: a pair is the primary key of its lease.
 """
 
-import uuid
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from likewise.answers.standing import Pair, pair_of
+from likewise.answers.screen_rows import Kind as Kind
+from likewise.answers.screen_rows import Screen as Screen
+from likewise.answers.screen_rows import new_token, row_of, screen_from
+from likewise.answers.standing import Pair
 from likewise.answers.tables import leases_table as leases
 from likewise.answers.tables import screens_table as screens
-
-Kind = Literal["pair", "grid", "group"]
 
 # Statements that every answer needs, built once.
 _OPEN = select(screens).where(screens.c.annotator == bindparam("annotator"), ~screens.c.closed)
@@ -41,43 +41,6 @@ _FREE = delete(leases).where(
 )
 
 
-def _token() -> str:
-    return uuid.uuid4().hex
-
-
-@dataclass(frozen=True)
-class Screen:
-    """Pairs that are reserved for one annotator until they are answered or expire."""
-
-    kind: Kind
-    annotator: str
-    anchor: str
-    """Image id; on a pair screen the one that is shown left."""
-    candidates: tuple[str, ...]
-    """Image ids: one on a pair screen, up to 24 else."""
-    scores: tuple[float | None, ...]
-    """Cosine similarity of each candidate to the anchor, -1 to 1."""
-    strategy: str
-    """What proposed it. Not to be shown: "second reading" and "gold check" are read unawares."""
-    reason: str
-    """Why it is asked: one short sentence."""
-    fingerprint: str
-    """Of the model whose embedding proposed it."""
-    expires: datetime
-    """From then on others may be asked."""
-    context: tuple[str, ...] = ()
-    """Images that are known to belong to a group; shown, not asked."""
-    token: str = field(default_factory=_token)
-    """Comes back with the answer, so that an answer to anything else is noticed."""
-    place: int = 0
-    """Order among the annotator's screens; below zero: put back by an undo."""
-
-    @property
-    def pairs(self) -> tuple[Pair, ...]:
-        """The pairs that are asked, in the order of the candidates."""
-        return tuple(pair_of(self.anchor, each) for each in self.candidates)
-
-
 @dataclass(frozen=True)
 class Stored:
     """A screen as the database knows it."""
@@ -96,7 +59,7 @@ def open_screens(connection: Connection, annotator: str, lock: bool = False) -> 
     if lock:  # in the order of tokens, so that two who lock do not wait for each other
         query = query.order_by(screens.c.token).with_for_update()
     rows = connection.execute(query, {"annotator": annotator}).mappings()
-    found = [_screen(row) for row in rows]
+    found = [screen_from(row) for row in rows]
     return sorted(found, key=lambda each: each.place)
 
 
@@ -104,13 +67,13 @@ def screen_of(connection: Connection, token: str, annotator: str) -> Stored | No
     """The annotator's screen with this token, locked until the transaction ends."""
     values = {"token": token, "annotator": annotator}
     row = connection.execute(_ONE, values).mappings().first()
-    return Stored(_screen(row), row["closed"]) if row else None
+    return Stored(screen_from(row), row["closed"]) if row else None
 
 
 def latest_screens(connection: Connection, annotator: str, count: int) -> list[Screen]:
     """The ``count`` screens that were reserved last for this annotator, answered or not."""
     rows = connection.execute(_LATEST, {"annotator": annotator, "count": count}).mappings()
-    return [_screen(row) for row in rows]
+    return [screen_from(row) for row in rows]
 
 
 def leased_pairs(connection: Connection) -> dict[Pair, datetime]:
@@ -123,16 +86,7 @@ def reserve(connection: Connection, screen: Screen) -> Screen | None:
 
     Candidates whose pair somebody else has are left out; None if that leaves none.
     """
-    values = {
-        **{name: getattr(screen, name) for name in ("token", "annotator", "kind", "place")},
-        **{name: getattr(screen, name) for name in ("anchor", "strategy", "reason")},
-        "fingerprint": screen.fingerprint,
-        "expires": screen.expires,
-        "candidates": _as_json(screen),
-        "context": list(screen.context),
-        "closed": False,
-    }
-    placed = connection.execute(_inserts(connection)[0], values)
+    placed = connection.execute(_inserts(connection)[0], {**row_of(screen), "closed": False})
     if not placed.rowcount:
         return None
     # In order, so that two who reserve the same pairs do not wait for each other.
@@ -140,13 +94,12 @@ def reserve(connection: Connection, screen: Screen) -> Screen | None:
     got = {(a, b) for a, b in connection.execute(_inserts(connection)[1], rows)}
     if len(got) == len(rows):
         return screen
-    kept = _only(screen, got)
+    kept = screen.only(got)
     if kept is None:
         give_back(connection, [screen.token])
         return None
-    connection.execute(
-        update(screens).where(screens.c.token == screen.token).values(candidates=_as_json(kept))
-    )
+    smaller = {"candidates": row_of(kept)["candidates"]}
+    connection.execute(update(screens).where(screens.c.token == screen.token).values(smaller))
     return kept
 
 
@@ -207,7 +160,7 @@ def put_back(connection: Connection, screen: Screen, pairs: Collection[Pair]) ->
     connection.execute(delete(leases).where(leases.c.screen == screen.token))
     first = select(func.min(screens.c.place)).where(screens.c.annotator == screen.annotator)
     place = min(connection.execute(first).scalar() or 0, 0) - 1
-    again = _only(replace(screen, token=_token(), place=place), pairs)
+    again = replace(screen, token=new_token(), place=place).only(pairs)
     return again and reserve(connection, again)
 
 
@@ -226,38 +179,3 @@ _POSTGRESQL, _SQLITE = (
     )
     for dialect in (postgresql, sqlite)
 )
-
-
-def _only(screen: Screen, pairs: Collection[Pair]) -> Screen | None:
-    kept = [
-        (candidate, score)
-        for candidate, score, pair in zip(
-            screen.candidates, screen.scores, screen.pairs, strict=True
-        )
-        if pair in pairs
-    ]
-    if not kept:
-        return None
-    candidates, scores = zip(*kept, strict=True)
-    return replace(screen, candidates=candidates, scores=scores)
-
-
-def _as_json(screen: Screen) -> list[Sequence[str | float | None]]:
-    return [list(each) for each in zip(screen.candidates, screen.scores, strict=True)]
-
-
-def _screen(row: Mapping[Any, Any]) -> Screen:
-    return Screen(
-        kind=row["kind"],
-        annotator=row["annotator"],
-        anchor=row["anchor"],
-        candidates=tuple(candidate for candidate, _ in row["candidates"]),
-        scores=tuple(None if score is None else float(score) for _, score in row["candidates"]),
-        strategy=row["strategy"],
-        reason=row["reason"],
-        fingerprint=row["fingerprint"],
-        expires=row["expires"],
-        context=tuple(row["context"]),
-        token=row["token"],
-        place=row["place"],
-    )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from likewise.answers.links import links_from
+from likewise.answers.ledger import Ledger
 from likewise.answers.pool import Proposal
 from likewise.answers.proposals import proposer_for
 from likewise.answers.standing import Pair, Verdict, pair_of
@@ -76,17 +76,16 @@ def simulate(workspace: Workspace, settings: Simulate) -> Simulated:
     given: Counter[Verdict] = Counter()
     wrong = 0
     with open_answers(workspace) as store:
-        links = links_from(store.settled())
-        taken = {answer.pair for answer in store.current()}
+        ledger = Ledger(store.history())
         with progress("simulate", settings.budget, "answers") as advance:
             for _ in range(settings.budget):
-                proposal = proposer.next(links, taken)
+                proposal = proposer.next(ledger, ledger.answered())
                 if proposal is None:
                     break
                 answer, errs = answer_to(proposal, classes, settings, embeddings.fingerprint)
                 store.add([answer])
-                links.add(answer.a, answer.b, answer.verdict)
-                taken.add(pair_of(answer.a, answer.b))
+                for entry in store.history(ledger.standing.last):
+                    ledger.add(entry)
                 given[answer.verdict] += 1
                 wrong += errs
                 advance(1)

@@ -5,10 +5,11 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from likewise.errors import LikewiseError, UsageError
 from likewise.files import reason_of
+from likewise.models.heads import Head
 
 Rgb = tuple[float, float, float]
 IMAGENET_MEAN: Rgb = (0.485, 0.456, 0.406)
@@ -38,6 +40,29 @@ class Architecture:
     """Of RGB in 0..1."""
     std: Rgb = IMAGENET_STD
     """Of RGB in 0..1."""
+    head: int = 0
+    """Rows of the linear head that answers taught; 0 where there is none."""
+
+
+class LinearHead(nn.Module):
+    """`likewise.models.heads.Head` on tensors; it is not trained further."""
+
+    def __init__(self, rows: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(rows, dim))
+        self.register_buffer("offset", torch.zeros(rows))
+        self.register_buffer("blend", torch.zeros(1))
+        self.weight: Tensor
+        self.offset: Tensor
+        self.blend: Tensor
+
+    def forward(self, features: Float[Tensor, "B D"]) -> Float[Tensor, "B E"]:
+        """The blended unit vectors of features; in float32, as whitening magnifies errors."""
+        with torch.autocast(features.device.type, enabled=False):
+            unit = functional.normalize(features.float(), dim=1)
+            mapped = functional.normalize(unit @ self.weight.T + self.offset, dim=1)
+            both = (unit * (1 - self.blend).sqrt(), mapped * self.blend.sqrt())
+            return functional.normalize(torch.cat(both, dim=1), dim=1)
 
 
 class Backbone(nn.Module):
@@ -47,7 +72,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.architecture = architecture
         self.net = net
-        self.dim = dim
+        self.head = LinearHead(architecture.head, dim) if architecture.head else None
+        self.dim = dim + architecture.head
         self.register_buffer("mean", _per_channel(architecture.mean), persistent=False)
         self.register_buffer("std", _per_channel(architecture.std), persistent=False)
         self.mean: Tensor
@@ -60,12 +86,48 @@ class Backbone(nn.Module):
     def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B D"]:
         """Embed normalised images."""
         features: Tensor = self.net(images)
-        return features
+        return features if self.head is None else self.head(features)
 
     @torch.no_grad()
     def embed(self, images: UInt8[Tensor, "B S S 3"]) -> Float[Tensor, "B D"]:
         """The unit-norm float32 embeddings of RGB images."""
         return functional.normalize(self(self.normalise(images)).float(), dim=1)
+
+
+def with_head(backbone: Backbone, head: Head) -> Backbone:
+    """The same net with a head on it, or as it is if the head has no part.
+
+    Raises:
+        ValueError: the backbone has a head already.
+    """
+    if backbone.architecture.head:
+        raise ValueError("a head stands on the embedding of a backbone without one")
+    if not head.blend:
+        return backbone
+    architecture = replace(backbone.architecture, head=len(head.weight))
+    headed = Backbone(architecture, backbone.net, backbone.dim).train(backbone.training)
+    assert headed.head is not None
+    headed.head.weight.copy_(torch.from_numpy(head.weight))
+    headed.head.offset.copy_(torch.from_numpy(head.offset))
+    headed.head.blend.fill_(head.blend)
+    return headed
+
+
+def bare(backbone: Backbone) -> Backbone:
+    """The same net without its head."""
+    if not backbone.architecture.head:
+        return backbone
+    dim = backbone.dim - backbone.architecture.head
+    plain = Backbone(replace(backbone.architecture, head=0), backbone.net, dim)
+    return plain.train(backbone.training)
+
+
+def head_on(backbone: Backbone) -> Head | None:
+    """The head of a backbone, as arrays."""
+    if backbone.head is None:
+        return None
+    weight, offset = (each.cpu().numpy() for each in (backbone.head.weight, backbone.head.offset))
+    return Head(weight.astype(np.float32), offset.astype(np.float32), float(backbone.head.blend))
 
 
 def _per_channel(values: Rgb) -> Tensor:

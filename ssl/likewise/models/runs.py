@@ -26,6 +26,10 @@ from likewise.models.backbones import Architecture, Backbone, assemble
 from likewise.workspace import Workspace
 
 FORMAT = 1
+HEADED = 2
+"""Format of a model with a head; earlier versions of Likewise cannot read it and say so."""
+_HEAD = "head/"
+"""Begins the names of a head's tensors, which no net can have."""
 Kind = Literal["pretrain", "finetune"]
 
 
@@ -183,8 +187,8 @@ def finished_run(workspace: Workspace, name: str | None, kind: Kind | None = Non
 
 
 def fingerprint_of(backbone: Backbone) -> str:
-    """16 hex digits that change when a weight or the architecture does."""
-    state = backbone.net.state_dict()
+    """16 hex digits that change when a weight, the head or the architecture does."""
+    state = _state_of(backbone)
     hasher = hashlib.blake2b(digest_size=8)
     hasher.update(_architecture_text(backbone.architecture).encode())
     for key in sorted(state):
@@ -194,8 +198,18 @@ def fingerprint_of(backbone: Backbone) -> str:
     return hasher.hexdigest()
 
 
+def _state_of(backbone: Backbone) -> dict[str, torch.Tensor]:
+    state: dict[str, torch.Tensor] = dict(backbone.net.state_dict())
+    if backbone.head is not None:
+        state |= {_HEAD + key: value for key, value in backbone.head.state_dict().items()}
+    return state
+
+
 def _architecture_text(architecture: Architecture) -> str:
-    return json.dumps(dataclasses.asdict(architecture), sort_keys=True)
+    described = dataclasses.asdict(architecture)
+    if not architecture.head:  # as it was before there were heads
+        del described["head"]
+    return json.dumps(described, sort_keys=True)
 
 
 def save_model(file: Path, backbone: Backbone) -> str:
@@ -206,15 +220,13 @@ def save_model(file: Path, backbone: Backbone) -> str:
     """
     fingerprint = fingerprint_of(backbone)
     metadata = {
-        "format": str(FORMAT),
+        "format": str(HEADED if backbone.architecture.head else FORMAT),
         "version": __version__,
         "architecture": _architecture_text(backbone.architecture),
         "dim": str(backbone.dim),
         "fingerprint": fingerprint,
     }
-    weights = {
-        key: value.detach().cpu().contiguous() for key, value in backbone.net.state_dict().items()
-    }
+    weights = {key: value.detach().cpu().contiguous() for key, value in _state_of(backbone).items()}
     with replacing(file) as temporary:
         safetensors.torch.save_file(weights, temporary, metadata)
     return fingerprint
@@ -231,7 +243,7 @@ def read_metadata(file: Path) -> dict[str, str]:
             metadata: dict[str, str] = opened.metadata() or {}
     except (OSError, safetensors.SafetensorError) as error:
         raise LikewiseError(f"could not read the model {file}: {reason_of(error)}") from error
-    if metadata.get("format") != str(FORMAT):
+    if metadata.get("format") not in (str(FORMAT), str(HEADED)):
         raise LikewiseError(f"{file} has format {metadata.get('format')}; upgrade Likewise")
     return metadata
 
@@ -247,7 +259,13 @@ def load_model(file: Path) -> Backbone:
     described |= {key: tuple(described[key]) for key in ("mean", "std")}
     backbone = assemble(Architecture(**described))
     try:
-        backbone.net.load_state_dict(safetensors.torch.load_file(file))
+        state = safetensors.torch.load_file(file)
+        own = {key: state.pop(key) for key in list(state) if key.startswith(_HEAD)}
+        backbone.net.load_state_dict(state)
+        if backbone.head is not None:
+            backbone.head.load_state_dict(
+                {key.removeprefix(_HEAD): value for key, value in own.items()}
+            )
     except (OSError, RuntimeError, safetensors.SafetensorError) as error:
         raise LikewiseError(f"could not read the model {file}: {reason_of(error)}") from error
     if fingerprint_of(backbone) != metadata["fingerprint"]:

@@ -17,15 +17,18 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.files import read_json, reason_of, write_json
 from likewise.images.augmentation import whole_view
 from likewise.images.store import Images, open_images
-from likewise.models.backbones import Backbone
+from likewise.models.backbones import Backbone, bare, head_on
+from likewise.models.heads import apply_head
 from likewise.models.machine import Machine, pick_machine
-from likewise.models.runs import Run, finished_run, load_model
+from likewise.models.runs import Run, fingerprint_of, finished_run, load_model
 from likewise.neighbours.vectors import load_embeddings, write_embeddings
 from likewise.progress import progress, say
 from likewise.settings import Embed
 from likewise.workspace import Workspace
 
 Rows = list[int]
+Derive = Callable[[Float32[np.ndarray, "N D"]], Float32[np.ndarray, "N E"]]
+"""Makes vectors of one model from those of another."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,8 @@ class Embedded:
 def embed(workspace: Workspace, settings: Embed) -> Embedded:
     """Embed every image with the newest or named model; vectors that exist are kept.
 
+    A model that is its parent with a head needs no pass over images that the parent has embedded.
+
     Raises:
         UsageError: no such model, or a setting that makes no sense.
         LikewiseError: nothing to embed, or a file cannot be written.
@@ -80,7 +85,7 @@ def _embed(
     batch_size: int,
 ) -> Embedded:
     fingerprint = run.fingerprint
-    known, old = _done_before(workspace, fingerprint)
+    known, old, derive = _vectors_before(workspace, run, backbone)
     missing = [row for row, each in enumerate(images.ids) if str(each) not in known]
     say(f"{run.name}: embedding {len(missing):,} of {len(images):,} images ({machine})")
     started = time.perf_counter()
@@ -98,9 +103,11 @@ def _embed(
     def chunks() -> Iterator[Float32[np.ndarray, "B D"]]:
         for start in range(0, len(images), 4096):
             part = [str(each) for each in images.ids[start : start + 4096]]
-            yield np.stack(
-                [new[fresh[each]] if each in fresh else old[known[each]] for each in part]
-            )
+            chunk = np.empty((len(part), backbone.dim), np.float32)
+            made = np.array([each in fresh for each in part])
+            chunk[made] = new[[fresh[each] for each in part if each in fresh]]
+            chunk[~made] = derive(old[[known[each] for each in part if each not in fresh]])
+            yield chunk
 
     index = write_embeddings(workspace, chunks(), images.ids, backbone.dim, fingerprint, run.name)
     partial.remove()
@@ -156,10 +163,22 @@ def _prefetched(
                 coming.append(loader.submit(load, parts[ahead]))
 
 
+def _vectors_before(
+    workspace: Workspace, run: Run, backbone: Backbone
+) -> tuple[dict[str, int], Float32[np.ndarray, "N D"], Derive]:
+    """Rows by image id and vectors that are there, and what makes this model's vectors of them."""
+    known, old = _done_before(workspace, run.fingerprint)
+    head = head_on(backbone)
+    if known or head is None or run.parent is None or fingerprint_of(bare(backbone)) != run.parent:
+        return known, old.reshape(len(known), backbone.dim), lambda vectors: vectors
+    known, old = _done_before(workspace, run.parent)
+    return known, old.reshape(len(known), head.dim_in), lambda vectors: apply_head(head, vectors)
+
+
 def _done_before(
     workspace: Workspace, fingerprint: str
 ) -> tuple[dict[str, int], Float32[np.ndarray, "N D"]]:
-    """Rows by image id, and vectors, that this model gave earlier."""
+    """Rows by image id, and vectors, that a model gave earlier."""
     if not (workspace.embeddings / fingerprint).is_dir():
         return {}, np.empty((0, 0), np.float32)
     try:

@@ -1,4 +1,4 @@
-"""Fine-tuning: a model learns what people answered.
+"""Fine-tuning: a model learns what people answered, with a head on its embedding or as a whole.
 
 Two copies are trained from the same start. The first never sees the held-out answers and is
 measured on them before and after; the second learns from every answer and is what is kept.
@@ -6,7 +6,7 @@ measured on them before and after; the second learns from every answer and is wh
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.files import read_json, write_json
 from likewise.images.augmentation import Views
 from likewise.images.store import Images, open_images
+from likewise.models.backbones import Backbone, with_head
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.runs import (
     Run,
@@ -34,13 +35,20 @@ from likewise.models.runs import (
     save_model,
     start_run,
 )
+from likewise.models.simsiam import SimSiam
 from likewise.progress import say
 from likewise.settings import Finetune, config_of
 from likewise.training.answer_sampler import STEPS_PER_EPOCH, AnswerSampler
+from likewise.training.answered import Basis, basis_of, learn_from, spread_answers
 from likewise.training.batches import Request, divide_cores, view_batches
 from likewise.training.held_out import Measures, held_out_measures
 from likewise.training.loop import Training, load_checkpoint, precision_of, train
-from likewise.training.losses import contrastive_loss, supervised_contrastive_loss, triplet_loss
+from likewise.training.losses import (
+    contrastive_loss,
+    simsiam_loss,
+    supervised_contrastive_loss,
+    triplet_loss,
+)
 from likewise.training.pretrain import pick_recipe
 from likewise.workspace import Workspace
 
@@ -59,6 +67,10 @@ class Finetuned:
     run: Run
     fingerprint: str
     parent: Run
+    depth: str
+    """head or backbone."""
+    blend: float
+    """The part of the head in the new vectors, 0 to 1; 0 where there is none."""
     loss: str
     answers: int
     before: Measures
@@ -70,6 +82,8 @@ class Finetuned:
             "run": self.run.name,
             "fingerprint": self.fingerprint,
             "parent": self.parent.name,
+            "depth": self.depth,
+            "blend": self.blend,
             "loss": self.loss,
             "answers": self.answers,
             "before": self.before,
@@ -79,6 +93,13 @@ class Finetuned:
     def as_text(self) -> str:
         """What a person reads."""
         lines = [f"{self.run.name}: {self.parent.name} tuned on {self.answers:,} answers"]
+        if self.depth == "head":
+            lines.append(
+                f"a head counts for {self.blend:.0%} of the new embedding"
+                if self.blend
+                else "the embedding stays as it is: on hidden answers no head was surely better; "
+                "more answers may change that"
+            )
         before, after = self.before["auc"], self.after["auc"]
         kinds = {kind: self.after[kind] or 0 for kind in ("similar", "dissimilar")}
         if before is None or after is None:
@@ -110,25 +131,45 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
     images = open_images(workspace.require())
     parent = finished_run(workspace, settings.model, None if settings.model else "pretrain")
     with open_answers(workspace) as store:
-        answers = [each for each in store.settled() if each.verdict != "unsure"]
+        answers, standing = store.settled(), store.current()
     allowed = set(images.ids[~images.held_out].tolist())
-    answers = [each for each in answers if set(each.pair) <= allowed]
+    answers = [each for each in answers if each.verdict != "unsure" and set(each.pair) <= allowed]
     if len(answers) < FEWEST_ANSWERS:
         raise LikewiseError(
             f"{len(answers)} similar or dissimilar answers are too few to learn from (at least "
             f"{FEWEST_ANSWERS}, better 100); give some with `likewise label`"
         )
+    depth = _depth(settings, parent)
+    basis = (
+        basis_of(workspace, images, parent, settings, standing)
+        if depth == "head" or settings.spread
+        else None
+    )
     config = config_of(settings) | {"answers": _digest(answers), "parent": parent.fingerprint}
     with workspace.lock("runs"):
         run = resumable(workspace, "finetune", config) or start_run(
             workspace, "finetune", config, name=settings.name, parent=parent.fingerprint
         )
         try:
-            return _tune(images, answers, parent, run, settings)
+            if basis is not None and depth == "head":
+                return _learn_head(images, answers, basis, parent, run, settings)
+            return _tune(images, answers, basis, parent, run, settings)
         except LikewiseError:
             if not any(run.folder.rglob("checkpoint.pt")):
                 discard(run)
             raise
+
+
+def _depth(settings: Finetune, parent: Run) -> str:
+    headed = bool(parent.architecture.get("head"))
+    if settings.depth == "auto":
+        return "backbone" if headed else "head"
+    if settings.depth == "head" and headed:
+        raise UsageError(
+            f"{parent.name} has a head already; name the model under it with --model, or take "
+            "--depth backbone"
+        )
+    return settings.depth
 
 
 def _check(settings: Finetune) -> None:
@@ -136,6 +177,8 @@ def _check(settings: Finetune) -> None:
         raise UsageError("--hold-out must be at least 0 and below 1")
     if settings.steps < 1 or settings.batch_size < 4:
         raise UsageError("--steps must be at least 1, --batch-size at least 4")
+    if min(settings.spread, settings.simsiam) < 0:
+        raise UsageError("--spread and --simsiam must not be negative")
     if min(settings.lr, settings.temperature, settings.margin) <= 0:
         raise UsageError("--lr, --temperature and --margin must be above 0")
 
@@ -146,31 +189,87 @@ def _digest(answers: Sequence[Answer]) -> str:
 
 
 def _tune(
-    images: Images, answers: list[Answer], parent: Run, run: Run, settings: Finetune
+    images: Images,
+    answers: list[Answer],
+    basis: Basis | None,
+    parent: Run,
+    run: Run,
+    settings: Finetune,
 ) -> Finetuned:
-    learnt, held_out = split_answers(answers, settings.hold_out, settings.seed)
-    measured_file = run.folder / "measured.json"
-    if not measured_file.is_file():
-        measured = {"before": held_out_measures(load_model(parent.model_file), images, held_out)}
-        if measured["before"]["auc"] is None or len(learnt) < FEWEST_ANSWERS:
-            measured["after"] = measured["before"] | {"auc": None}
-        else:
-            copy_run = replace(run, folder=run.folder / "held-out")
-            _Tuning(images, learnt, parent, copy_run, settings).run()
-            tuned = load_model(copy_run.model_file)
-            measured["after"] = held_out_measures(tuned, images, held_out)
-        write_json(measured_file, measured)
-    measured = read_json(measured_file)
-    fingerprint = _Tuning(images, answers, parent, run, settings).run()
+    def taught(learnt: list[Answer]) -> list[Answer]:
+        if basis is None:
+            return learnt
+        hidden = {image for each in answers for image in each.pair}
+        return learnt + spread_answers(basis, learnt, settings.spread, hidden, settings.seed)
+
+    def copy(learnt: list[Answer]) -> Backbone:
+        copy_run = replace(run, folder=run.folder / "held-out")
+        _Tuning(images, taught(learnt), parent, copy_run, settings).run()
+        return load_model(copy_run.model_file)
+
+    measured = _measured(images, answers, parent, run, settings, copy)
+    fingerprint = _Tuning(images, taught(answers), parent, run, settings).run()
     return Finetuned(
         run=run,
         fingerprint=fingerprint,
         parent=parent,
+        depth="backbone",
+        blend=0.0,
         loss=settings.loss,
         answers=len(answers),
         before=measured["before"],
         after=measured["after"],
     )
+
+
+def _learn_head(
+    images: Images,
+    answers: list[Answer],
+    basis: Basis,
+    parent: Run,
+    run: Run,
+    settings: Finetune,
+) -> Finetuned:
+    def copy(learnt: list[Answer]) -> Backbone:
+        head = learn_from(basis, learnt, settings.seed).head
+        return with_head(load_model(parent.model_file), head)
+
+    measured = _measured(images, answers, parent, run, settings, copy)
+    head = learn_from(basis, answers, settings.seed).head
+    backbone = with_head(load_model(parent.model_file), head)
+    return Finetuned(
+        run=run,
+        fingerprint=save_model(run.model_file, backbone),
+        parent=parent,
+        depth="head",
+        blend=head.blend,
+        loss=settings.loss,
+        answers=len(answers),
+        before=measured["before"],
+        after=measured["after"],
+    )
+
+
+def _measured(
+    images: Images,
+    answers: list[Answer],
+    parent: Run,
+    run: Run,
+    settings: Finetune,
+    copy: Callable[[list[Answer]], Backbone],
+) -> dict[str, Measures]:
+    """The parent's figures on held-out answers, and those of a copy that never saw them."""
+    learnt, held_out = split_answers(answers, settings.hold_out, settings.seed)
+    measured_file = run.folder / "measured.json"
+    if not measured_file.is_file():
+        before = held_out_measures(load_model(parent.model_file), images, held_out)
+        if before["auc"] is None or len(learnt) < FEWEST_ANSWERS:
+            after = before | {"auc": None}
+        else:
+            after = held_out_measures(copy(learnt), images, held_out)
+        write_json(measured_file, {"before": before, "after": after})
+    told: dict[str, Measures] = read_json(measured_file)
+    return told
 
 
 class _Tuning:
@@ -191,9 +290,13 @@ class _Tuning:
         torch.set_num_threads(threads)
         precision = precision_of(run, settings.precision)
         self.machine = pick_machine(settings.device, precision, self._trial)
-        self.backbone.to(self.machine.device)
+        dim = self.backbone.dim
+        self.model = (
+            SimSiam(self.backbone, 2 * dim, dim // 2) if settings.simsiam else self.backbone
+        )
+        self.model.to(self.machine.device)
         self.optimizer = torch.optim.AdamW(
-            self.backbone.parameters(), lr=settings.lr, weight_decay=1e-4
+            self.model.parameters(), lr=settings.lr, weight_decay=1e-4
         )
         self.sampler = AnswerSampler(answers, images.positions, settings.batch_size, settings.seed)
 
@@ -205,7 +308,7 @@ class _Tuning:
         epochs = math.ceil(settings.steps / STEPS_PER_EPOCH)
         training = Training(
             run=self.stored,
-            model=self.backbone,
+            model=self.model,
             optimizer=self.optimizer,
             epochs=epochs,
             steps_per_epoch=STEPS_PER_EPOCH,
@@ -243,8 +346,18 @@ class _Tuning:
         flat = views.flatten(0, 1).to(self.machine.device, non_blocking=True)
         with self.machine.autocast():
             h = self.backbone(self.backbone.normalise(flat))
+            regulariser = self._regulariser(h)
         embeddings = functional.normalize(h.float(), dim=1)
-        return self._loss(embeddings, relations.to(embeddings.device))
+        return self._loss(embeddings, relations.to(embeddings.device)) + regulariser
+
+    def _regulariser(self, h: Float[Tensor, "VB D"]) -> Float[Tensor, ""]:
+        """SimSiam's loss between the views, weighed."""
+        if not isinstance(self.model, SimSiam):
+            return h.new_zeros(())
+        z = self.model.projector(h)
+        p = self.model.predictor(z)
+        two = (VIEWS, len(h) // VIEWS, -1)
+        return self.settings.simsiam * simsiam_loss(p.view(two).float(), z.view(two).float())
 
     def _loss(
         self, embeddings: Float[Tensor, "B D"], relations: Int8[Tensor, "B B"]

@@ -1,0 +1,89 @@
+"""From answers to an embedding: our learner, the peers', none, and all labels."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Int64, Shaped
+
+from benchmarks.answers.arms import LIKEWISE, Arm
+from benchmarks.answers.peers import heads
+from likewise.answers.belief import belief_of
+from likewise.answers.placement import Placement
+from likewise.answers.pool import Pool
+from likewise.answers.standing import Answer
+from likewise.models.heads import apply_head
+from likewise.neighbours.vectors import Embeddings
+from likewise.training.gate import learn
+from likewise.training.spread import ABSTAIN
+
+Vectors = Float32[np.ndarray, "N D"]
+Map = Callable[[Vectors], Vectors]
+"""From vectors of the backbone to the learnt embedding, unit vectors both."""
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """An embedding, and what its learner says about itself."""
+
+    embed: Map
+    groups: Int64[np.ndarray, " n"] | None
+    """Of the pool's images, -1 where it cannot be told; None where the learner makes none."""
+    placed: Int64[np.ndarray, " n"] | None
+    """The same of the images that answers placed, -1 for all others."""
+    setting: str
+    """What was tuned, or how strongly the head counts."""
+
+
+def untouched() -> Learnt:
+    """The embedding as it came."""
+    return Learnt(lambda vectors: vectors, None, None, "")
+
+
+def learnt(
+    arm: Arm, embeddings: Embeddings, pool: Pool, answers: Sequence[Answer], seed: int
+) -> Iterator[Learnt]:
+    """What the arm's learner makes of the answers; the peers give one for each setting they try."""
+    if arm.learns == LIKEWISE:
+        placement = belief_of(pool, answers).placement()
+        yield _ours(embeddings, placement, seed)
+        return
+    vectors = np.asarray(embeddings.vectors)
+    for setting, weights in heads(arm.learns, vectors, pool.positions, answers, seed):
+        yield Learnt(linear(weights), None, None, setting)
+
+
+def all_labels(embeddings: Embeddings, classes: Shaped[np.ndarray, " n"], seed: int) -> Learnt:
+    """Our head, told the class of every image of the pool."""
+    names, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    rank = np.empty(len(names), dtype=np.int64)
+    rank[np.argsort(-counts, kind="stable")] = np.arange(len(names))
+    rows = np.arange(len(classes), dtype=np.int64)
+    placement = Placement(rows, rank[codes], np.ones(len(rows)), 0.0)
+    return _ours(embeddings, placement, seed)
+
+
+def linear(weights: Float32[np.ndarray, "D D"]) -> Map:
+    """The embedding that a linear head makes."""
+
+    def embed(vectors: Vectors) -> Vectors:
+        mapped = vectors @ weights.T
+        lengths = np.linalg.norm(mapped, axis=1, keepdims=True)
+        return np.asarray(mapped / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+    return embed
+
+
+def _ours(embeddings: Embeddings, placement: Placement, seed: int) -> Learnt:
+    if not len(placement.rows):
+        return untouched()
+    rows, similarities = embeddings.neighbours()
+    vectors = np.asarray(embeddings.vectors)
+    found = learn(vectors, rows, similarities, placement, seed=seed)
+
+    def embed(some: Vectors) -> Vectors:
+        return apply_head(found.head, some)
+
+    placed = np.full(len(vectors), ABSTAIN, dtype=np.int64)
+    placed[placement.rows] = placement.groups
+    return Learnt(embed, found.spread.groups, placed, f"blend {found.head.blend:.3f}")

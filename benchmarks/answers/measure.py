@@ -1,0 +1,174 @@
+"""One run: a session of questions and answers, and what each budget of it is worth."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from benchmarks.answers.arms import Arm, pool_embeddings, proposer_of
+from benchmarks.answers.datasets import Data
+from benchmarks.answers.figures import MOST, embedding_figures, grouping
+from benchmarks.answers.learners import Learnt, all_labels, learnt, untouched
+from benchmarks.answers.simulation import (
+    Annotator,
+    seconds_as_pairs,
+    seconds_as_strips,
+    session,
+)
+from likewise.answers.pool import Pool, pool_of
+from likewise.answers.reserved import reserved, unspoilt
+from likewise.answers.standing import Answer
+from likewise.evaluation.bootstrap import pairs_of
+from likewise.evaluation.calibration import calibrate, calibration_error, levels_of
+from likewise.evaluation.metrics import retrieval
+from likewise.evaluation.scores import pair_scores
+from likewise.evaluation.threshold import draw_weights, similarity_sample
+from likewise.neighbours.vectors import Embeddings
+
+Record = dict[str, Any]
+NONE, ALL = "no answers", "all labels"
+MAIN = "inductive"
+_PAIRS = 200_000
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A data set with its pool, ready to be asked about."""
+
+    data: Data
+    embeddings: Embeddings
+    pool: Pool
+
+    @cached_property
+    def classes(self) -> dict[str, str]:
+        """The class of each image of the pool."""
+        rows = self.data.parts.pool
+        ids, names = self.data.ids[rows].tolist(), self.data.classes[rows].tolist()
+        return dict(zip(ids, names, strict=True))
+
+    @property
+    def kinds(self) -> dict[str, Int64[np.ndarray, " n"]]:
+        """Rows that are measured, by what they are; kinds without images are left out."""
+        parts = self.data.parts
+        every = {MAIN: parts.held, "transductive": parts.pool, "unseen": parts.unseen}
+        return {kind: rows for kind, rows in every.items() if len(rows)}
+
+
+def bench_of(data: Data, cache: Path) -> Bench:
+    """Prepare what all arms share."""
+    embeddings = pool_embeddings(data, cache)
+    return Bench(data, embeddings, pool_of(embeddings, ()))
+
+
+def references(bench: Bench, seed: int) -> Iterator[Record]:
+    """The embedding without answers, and our head with all labels."""
+    classes = bench.data.classes[bench.data.parts.pool]
+    yield {"arm": NONE, "budget": 0, **_figures(bench, untouched(), ())}
+    told = all_labels(bench.embeddings, classes, seed)
+    yield {"arm": ALL, "budget": 0, **_figures(bench, told, ())}
+
+
+def run(
+    bench: Bench, arm: Arm, annotator: Annotator, seed: int, budgets: Sequence[int]
+) -> Iterator[Record]:
+    """Ask as many questions as the greatest budget has, and measure after each budget.
+
+    Where there is nothing left to ask, the further budgets have fewer answers than they allow.
+    """
+    proposer = proposer_of(arm.asks, bench.embeddings, seed)
+    done = session(proposer, annotator, bench.classes, max(budgets), seed)
+    for budget in sorted(budgets):
+        answers = done.answers[:budget]
+        began = time.perf_counter()
+        tried = list(learnt(arm, bench.embeddings, bench.pool, answers, seed))
+        taken = time.perf_counter() - began
+        yield {
+            "arm": arm.name,
+            "budget": budget,
+            "answers": len(answers),
+            "similar": sum(each.verdict == "similar" for each in answers),
+            "reserved": len(reserved(answers)),
+            "wrong": _wrong(answers, bench),
+            "seconds as pairs": seconds_as_pairs(len(answers)),
+            "seconds as strips": seconds_as_strips([each.pair for each in answers]),
+            "proposing": round(done.proposing * len(answers) / max(len(done.answers), 1), 3),
+            "learning": round(taken, 3),
+            **_figures(bench, _best(bench, tried), answers),
+        }
+
+
+def _best(bench: Bench, tried: Sequence[Learnt]) -> Learnt:
+    """The setting with the best MAP@R on held-out images; untouched where nothing was learnt.
+
+    Ours has one setting, so nothing is chosen there.
+    """
+    if len(tried) < 2:
+        return tried[0] if tried else untouched()
+    vectors, classes = bench.data.part(_some(bench.kinds[MAIN]))
+
+    def quality(each: Learnt) -> float:
+        found = retrieval(each.embed(vectors), classes, ks=(1,)).average_precision_at_r
+        return float(np.nanmean(found))
+
+    return max(tried, key=quality)
+
+
+def _figures(bench: Bench, told: Learnt, answers: Sequence[Answer]) -> Record:
+    result: Record = {"setting": told.setting}
+    for kind, rows in bench.kinds.items():
+        vectors, classes = bench.data.part(_some(rows))
+        made = told.embed(vectors)
+        result[kind] = embedding_figures(made, classes)
+        if kind == MAIN:
+            pairs = pairs_of(classes, _PAIRS, 0)
+            scores = pair_scores(made, pairs).astype(np.float64)
+            result[kind]["ece"] = _calibration(bench, told, answers, scores, pairs.same)
+    names = bench.data.classes[bench.data.parts.pool]
+    for kind, groups in (("grouping", told.groups), ("placed", told.placed)):
+        if groups is not None:
+            result[kind] = asdict(grouping(groups, names))
+    return result
+
+
+def _calibration(
+    bench: Bench,
+    told: Learnt,
+    answers: Sequence[Answer],
+    scores: Float64[np.ndarray, " P"],
+    same: np.ndarray,
+) -> float:
+    """How far the chance of "same" that the reserved answers teach is off on held-out pairs."""
+    kept = [each for each in unspoilt(answers) if each.score is not None]
+    if not kept:
+        return float("nan")
+    ends = np.array([[bench.pool.positions[image] for image in each.pair] for each in kept])
+    vectors = np.asarray(bench.embeddings.vectors)
+    similarity = np.einsum(
+        "pd,pd->p", told.embed(vectors[ends[:, 0]]), told.embed(vectors[ends[:, 1]])
+    ).astype(np.float64)
+    population = similarity_sample(told.embed(vectors), bench.pool.rows)
+    asked = np.array([each.score for each in kept], dtype=np.float64)
+    weights = draw_weights(asked, similarity_sample(vectors, bench.pool.rows))
+    verdicts = np.array([each.verdict == "similar" for each in kept])
+    found = calibrate(similarity, verdicts, levels_of(population), weights=weights)
+    return float("nan") if found is None else calibration_error(found.probability(scores), same)
+
+
+def _some(rows: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
+    """At most `MOST` of the rows, evenly spaced."""
+    if len(rows) <= MOST:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, MOST).round().astype(np.int64)]
+
+
+def _wrong(answers: Sequence[Answer], bench: Bench) -> int:
+    """How many answers differ from the truth."""
+    return sum(
+        (each.verdict == "similar") != (bench.classes[each.a] == bench.classes[each.b])
+        for each in answers
+    )

@@ -1,0 +1,163 @@
+"""Questions that check what is believed: where one wrong answer would do the most harm."""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from likewise.answers.belief import FIRST, Belief
+from likewise.answers.pool import Proposal
+from likewise.answers.standing import Pair, pair_of
+
+AUDIT = "audit"
+"""Strategy of such questions."""
+FEW, MANY = 0.05, 0.2
+"""Share of the questions while all answers agree, and once some don't."""
+_SURE = 0.98
+"""A place above this needs no check."""
+_OPEN = -4.0
+"""Log odds that two groups are one, below which that is settled."""
+_OFTEN = (0, 1, 1, 2, 2)
+"""How often each kind of audit comes first."""
+_SIDE = 2
+"""Images on either side of a seam, at least."""
+_LOOKED_AT = 64
+"""Members that stand for a group."""
+
+
+def audit_share(belief: Belief) -> float:
+    """Share of the questions, 0 to 1, that should be audits."""
+    if len(belief.answers) < FIRST:
+        return 0.0
+    return MANY if belief.noisy else FEW
+
+
+def next_audit(
+    belief: Belief, taken: Collection[Pair], busy: Collection[str], rng: np.random.Generator
+) -> Proposal | None:
+    """A pair that nobody was asked about, to check a place, two groups, or the seams of a group."""
+    kinds = (_misfit, _twins, _seam)
+    for place in rng.permutation(_OFTEN):
+        found = kinds[int(place)](belief, taken, busy, rng)
+        if found is not None:
+            return found
+    return None
+
+
+def _misfit(
+    belief: Belief, taken: Collection[Pair], busy: Collection[str], rng: np.random.Generator
+) -> Proposal | None:
+    """The image that fits its group least, with another member of the group."""
+    count = len(belief.images)
+    grouped = np.flatnonzero((belief.sizes() > 1) & (belief.sure[:count] < _SURE))
+    order = grouped[np.argsort(belief.sure[grouped], kind="stable")]
+    for node in order[:_LOOKED_AT].tolist():
+        if belief.images[node] in busy:
+            continue
+        members = [
+            each for each in belief.partition.members[belief.partition.slots[node]] if each != node
+        ]
+        found = nearest_open(belief, node, members, taken, busy)
+        if found is not None:
+            return _proposal(belief, node, found, "Does this one fit its group?")
+    return None
+
+
+def _twins(
+    belief: Belief, taken: Collection[Pair], busy: Collection[str], rng: np.random.Generator
+) -> Proposal | None:
+    """The two groups that are likeliest to be one, by their most similar members."""
+    count = len(belief.images)
+    if not count:
+        return None
+    slots, width = belief.partition.slots[:count], len(belief.partition.members)
+    near = np.flatnonzero(belief.rival[:count] >= 0)
+    near = near[belief.sizes()[near] > 1]
+    keys = slots[near] * width + belief.rival[near]
+    kinds, places = np.unique(keys, return_inverse=True)
+    weight = np.bincount(places, belief.rival_sure[near], minlength=len(kinds))
+    pairs = []
+    for kind in kinds[np.argsort(-weight, kind="stable")][:_LOOKED_AT].tolist():
+        one, two = divmod(kind, width)
+        members, others = belief.partition.members[one], belief.partition.members[two]
+        if len(others) > 1:
+            small, large = (one, two) if len(members) <= len(others) else (two, one)
+            small_members = belief.partition.members[small]
+            odds = belief.partition.between(small_members, large)
+            odds += belief.group_odds(small_members, large)
+            if odds > _OPEN:
+                pairs.append((-odds, small, large))
+    for _, small, large in sorted(set(pairs))[:8]:
+        some = list(belief.partition.members[small])[:_LOOKED_AT]
+        asked = {
+            each
+            for node in some
+            for each in belief.partition.weights[node]
+            if belief.partition.slots[each] == large
+        }
+        rest = [each for each in belief.partition.members[large] if each not in asked]
+        free = [
+            each
+            for each in some
+            if not any(belief.partition.slots[o] == large for o in belief.partition.weights[each])
+        ]
+        for node in rng.permutation(free or some)[:4].tolist():
+            found = nearest_open(belief, node, rest, taken, busy)
+            if found is not None:
+                return _proposal(belief, node, found, "Two groups that may be one")
+    return None
+
+
+def _seam(
+    belief: Belief, taken: Collection[Pair], busy: Collection[str], rng: np.random.Generator
+) -> Proposal | None:
+    """Two images on either side of the weakest seam of one of the bigger groups."""
+    sizes = np.array([len(each) for each in belief.partition.members])
+    big = np.flatnonzero(sizes >= 2 * _SIDE)
+    if not len(big):
+        return None
+    slot = int(rng.choice(big, p=sizes[big] / sizes[big].sum()))
+    part = belief.partition.weakest_part(slot, _SIDE)
+    rest = [each for each in belief.partition.members[slot] if each not in part]
+    if not part or not rest:
+        return None
+    here, there = (
+        rng.permutation(np.array(sorted(each), dtype=np.int64))[:_LOOKED_AT].tolist()
+        for each in (part, rest)
+    )
+    for node in here[:4]:
+        found = nearest_open(belief, node, there, taken, busy)
+        if found is not None:
+            return _proposal(belief, node, found, "Two parts of one group: still the same?")
+    return None
+
+
+def nearest_open(
+    belief: Belief,
+    node: int,
+    candidates: Collection[int],
+    taken: Collection[Pair],
+    busy: Collection[str],
+) -> int | None:
+    """The most similar candidate that a node was not asked against, sure ones first."""
+    if not candidates:
+        return None
+    others = np.array(list(candidates), dtype=np.int64)
+    near = belief.likeness.similarities(belief.likeness.vector(node))[others]
+    unsure = belief.sure[others] < 0.7
+    for place in np.lexsort((-near, unsure)).tolist():
+        other = int(others[place])
+        if _is_open(belief, node, other, taken, busy):
+            return other
+    return None
+
+
+def _is_open(
+    belief: Belief, one: int, two: int, taken: Collection[Pair], busy: Collection[str]
+) -> bool:
+    a, b = belief.images[one], belief.images[two]
+    return one != two and not {a, b} & set(busy) and pair_of(a, b) not in taken
+
+
+def _proposal(belief: Belief, one: int, two: int, reason: str) -> Proposal:
+    rows = belief.pool.positions
+    return belief.pool.proposal(rows[belief.images[one]], rows[belief.images[two]], AUDIT, reason)

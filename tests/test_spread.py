@@ -1,0 +1,134 @@
+"""Spread: against a direct solution, on what it may and may not tell."""
+
+import numpy as np
+import pytest
+from jaxtyping import Float32, Int64
+
+from likewise.answers.placement import Placement
+from likewise.training import spread as module
+from likewise.training.spread import neighbour_graph, spread
+
+Graph = tuple[Int64[np.ndarray, "N k"], Float32[np.ndarray, "N k"]]
+
+
+def placement(rows: list[int], groups: list[int], undiscovered: float = 0.0) -> Placement:
+    return Placement(
+        np.array(rows, dtype=np.int64),
+        np.array(groups, dtype=np.int64),
+        np.ones(len(rows)),
+        undiscovered,
+    )
+
+
+def graph_of(vectors: Float32[np.ndarray, "N D"], k: int = 10) -> Graph:
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -2)
+    rows = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+    return rows, np.take_along_axis(similarity, rows, axis=1).astype(np.float32)
+
+
+def blobs(sizes: list[int], seed: int = 0) -> tuple[Float32[np.ndarray, "N D"], np.ndarray]:
+    """Unit vectors around as many random directions, and the blob of each."""
+    rng = np.random.default_rng(seed)
+    of = np.repeat(np.arange(len(sizes)), sizes)
+    vectors = rng.normal(size=(len(sizes), 16))[of] + 0.35 * rng.normal(size=(len(of), 16))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), of
+
+
+def test_it_comes_near_the_direct_solution() -> None:
+    vectors, _ = blobs([15, 15, 15])
+    graph = neighbour_graph(*graph_of(vectors))
+    placed = placement([0, 1, 20, 40], [0, 0, 1, 2])
+    start = np.zeros((45, 3))
+    start[[0, 1], 0], start[20, 1], start[40, 2] = 1 / np.sqrt(2), 1, 1
+    exact = 0.1 * np.linalg.solve(np.eye(45) - 0.9 * graph.toarray(), start)
+    assert np.abs(module._flow(graph, placed, 0) - exact).max() < 0.9**30
+
+
+def test_the_graph_is_symmetric_and_leaves_out_what_takes_no_part() -> None:
+    vectors, _ = blobs([20, 20])
+    rows, similarities = graph_of(vectors)
+    rows[3, 4:] = -1
+    among = np.ones(40, dtype=bool)
+    out = max(set(range(20)) - {3, *rows[3, :4].tolist()})
+    among[out] = False
+    graph = neighbour_graph(rows, similarities, among).toarray()
+    assert np.array_equal(graph, graph.T)
+    assert not graph[out].any()
+    assert graph[3, rows[3, :4]].all()
+    assert np.abs(np.linalg.eigvalsh(graph)).max() == pytest.approx(1, abs=1e-5)
+    unknown = (
+        set(range(40)) - {*rows[3, :4].tolist()} - set(np.flatnonzero((rows == 3).any(axis=1)))
+    )
+    assert not graph[3, sorted(unknown)].any()
+
+
+def test_few_placed_images_tell_the_groups_of_all() -> None:
+    vectors, of = blobs([60, 30, 30])
+    placed = placement([*range(12), 60, 61, 90], [0] * 12 + [1, 1, 2])
+    told = spread(*graph_of(vectors), placed)
+    known = told.groups >= 0
+    assert known.mean() > 0.9
+    assert (told.groups == of)[known].mean() > 0.97
+    assert ((told.confidence >= 0) & (told.confidence <= 1)).all()
+    assert not told.confidence[~known].any()
+
+
+def test_placed_images_keep_their_place() -> None:
+    vectors, _ = blobs([20, 20])
+    rows = np.array([0, 1, 2, 30])
+    sure = np.array([0.9, 0.6, 0.3, 1.0])
+    told = spread(*graph_of(vectors), Placement(rows, np.array([0, 0, 1, 1]), sure, 0.5))
+    assert told.groups[rows].tolist() == [0, 0, 1, 1]
+    assert told.confidence[rows].tolist() == sure.tolist()
+
+
+def test_it_abstains_where_no_group_was_discovered() -> None:
+    vectors, of = blobs([20, 20, 20])
+    placed = placement([0, 1, 20, 21], [0, 0, 1, 1], undiscovered=20 / 56)
+    told = spread(*graph_of(vectors), placed)
+    assert (told.groups[of == 2] == -1).mean() > 0.9
+    assert (told.groups[of < 2] == of[of < 2]).mean() > 0.9
+    everything = spread(*graph_of(vectors), placement([0, 20], [0, 1], undiscovered=1.0))
+    assert np.flatnonzero(everything.groups >= 0).tolist() == [0, 20]
+    nothing = spread(*graph_of(vectors), placement([], []))
+    assert (nothing.groups == -1).all()
+
+
+def test_images_that_take_no_part_are_left_open() -> None:
+    vectors, of = blobs([20, 20])
+    among = np.arange(40) % 4 > 0
+    told = spread(*graph_of(vectors), placement([1, 21], [0, 1]), among)
+    assert (told.groups[~among] == -1).all()
+    assert (told.groups[among] == of[among]).mean() > 0.9
+
+
+def test_the_order_of_images_and_groups_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, _ = blobs([15, 15, 15, 15])
+    placed = placement([0, 15, 30, 45, 46, 47], [3, 2, 1, 0, 0, 0])
+    told = spread(*graph_of(vectors), placed)
+    order = np.random.default_rng(1).permutation(60)
+    place = np.argsort(order)
+    mixed = placement(place[placed.rows].tolist(), (3 - placed.groups).tolist())
+    monkeypatch.setattr(module, "_COLUMNS", 3)
+    again = spread(*graph_of(vectors[order]), mixed)
+    known = told.groups >= 0
+    assert np.array_equal(again.groups[place][known], 3 - told.groups[known])
+    assert (again.groups[place][~known] == -1).all()
+    assert np.allclose(again.confidence[place], told.confidence, atol=1e-5)
+
+
+def test_confidence_is_about_right() -> None:
+    rng = np.random.default_rng(2)
+    vectors, of = blobs([150] * 4, seed=5)
+    noisy = vectors + 0.16 * rng.normal(size=vectors.shape)
+    noisy = (noisy / np.linalg.norm(noisy, axis=1, keepdims=True)).astype(np.float32)
+    rows = rng.choice(600, 60, replace=False)
+    told = spread(*graph_of(noisy), placement(rows.tolist(), of[rows].tolist()))
+    free = told.groups >= 0
+    free[rows] = False
+    right = (told.groups == of)[free]
+    assert right.mean() < 0.995
+    assert told.confidence[free].mean() == pytest.approx(right.mean(), abs=0.06)
+    sure = told.confidence[free] > np.median(told.confidence[free])
+    assert right[sure].mean() > right[~sure].mean()
