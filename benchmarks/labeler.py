@@ -1,6 +1,6 @@
 """How quick the labeler is: key press to next pair painted, server work, answers per minute.
 
-    python benchmarks/labeler.py [--images 100000] [--answers 0 100000] [--screens 200]
+    python -m benchmarks.labeler [--images 100000] [--answers 0 100000] [--screens 200]
 
 Makes images, vectors and answers once per size (kept in --folder), starts the real server,
 drives it with headless Chromium by keyboard, and prints a Markdown table. Needs Chromium.
@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from labeler_server import running
 from PIL import Image
 from playwright.sync_api import Page, Response, sync_playwright
 
+from benchmarks.labeler_server import running
 from likewise.answers.standing import Verdict
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.images.ingest import ingest

@@ -1,6 +1,6 @@
 """Pictures of every page of the labeler, for docs/labeler.md: three sizes, light and dark.
 
-    likewise demo && python benchmarks/screenshots.py workspace
+    likewise demo && python -m benchmarks.screenshots workspace
 
 Opens a copy of the workspace in headless Chromium, so nothing is answered in the original.
 """
@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from labeler_server import running
 from PIL import Image
 from playwright.sync_api import ViewportSize, sync_playwright
 
+from benchmarks.labeler_server import running
 from likewise.workspace import Workspace
 
 PAGES = {

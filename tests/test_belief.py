@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from likewise.answers.asked import Asked
 from likewise.answers.belief import Belief, belief_of
 from likewise.answers.choice import choose_strategy
 from likewise.answers.ledger import Ledger
-from likewise.answers.likeness import Likeness
 from likewise.answers.links import links_from
 from likewise.answers.pool import Pool
 from likewise.answers.rates import Rates, Tally, estimate_rates, fixed_rates
 from likewise.answers.standing import Answer, Undo, Verdict, pair_of
+from likewise.answers.views import Views
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 NEVER_WRONG = fixed_rates(0.0, 0.0)
@@ -42,7 +43,9 @@ def said(
 def groups_of(belief: Belief, images: Iterable[str]) -> set[frozenset[str]]:
     found: dict[int, set[str]] = {}
     for image in images:
-        found.setdefault(int(belief.partition.slots[belief.nodes[image]]), set()).add(image)
+        found.setdefault(int(belief.asked.partition.slots[belief.asked.nodes[image]]), set()).add(
+            image
+        )
     return {frozenset(each) for each in found.values()}
 
 
@@ -128,20 +131,20 @@ def test_a_known_truth_outweighs_what_people_say() -> None:
 
 def test_answers_kept_for_calibration_place_nothing() -> None:
     belief = belief_of(pool_with([0, 0, 1]), [said(1, 0, 1, "similar", why="calibration")])
-    assert not belief.nodes
+    assert not belief.asked.nodes
     assert not belief.placement().rows.size
 
 
 def test_answers_on_images_outside_the_pool_are_passed_over() -> None:
     belief = belief_of(pool_with([0, 0, 1]), [said(1, 0, 77, "similar"), said(2, 0, 1, "similar")])
-    assert set(belief.images) == {"000", "001"}
+    assert set(belief.asked.images) == {"000", "001"}
 
 
 def test_a_belief_begins_again_with_another_ledger() -> None:
     belief = Belief(pool_with([0, 0, 1]))
     belief.follow(Ledger([said(1, 0, 1, "similar")]))
     belief.follow(Ledger([said(1, 0, 2, "dissimilar")]))
-    assert set(belief.images) == {"000", "002"}
+    assert set(belief.asked.images) == {"000", "002"}
 
 
 def test_rates_are_the_means_of_beta_distributions() -> None:
@@ -163,26 +166,81 @@ def test_weights_are_log_likelihood_ratios() -> None:
     assert Rates(0.0, 0.0).weight("similar") == pytest.approx(30)
 
 
-def test_chances_are_a_kernel_density_with_a_share_for_new_groups() -> None:
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(9, 4)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    likeness = Likeness(vectors, np.arange(9))
-    for each in vectors[:8]:
-        likeness.add(each)
-    groups, sure = np.array([0, 0, 1, 1, 1, 3, 3, 0]), rng.uniform(0.5, 1, 8)
-    near = likeness.similarities(vectors[8])
-    chances, new = likeness.chances(near, groups, sure, 5, 0.3)
-    k, t, e = likeness.concentration, likeness.typical, likeness.astray
-    density = [0.0] * 5
-    for member in range(8):
-        density[groups[member]] += sure[member] * math.exp(k * (float(near[member]) - 1))
-    none = t * 0.3 / 0.7
-    for group in range(5):
-        size = sum(sure[member] for member in range(8) if groups[member] == group) / sure.sum()
-        kernel = density[group] / (sum(density) + none)
-        assert chances[group] == pytest.approx((1 - e) * kernel + e * 0.7 * size)
-    assert chances.sum() + new == pytest.approx(1)
+def slow_chances(asked: Asked, row: int, undiscovered: float) -> tuple[dict[int, float], float]:
+    """The formula of `Likeness`, member by member, for an image that was not asked about."""
+    like, rows = asked.likeness, [asked.pool.positions[image] for image in asked.images]
+    seen = asked.pool.half_whitened(np.array(rows)) @ asked.pool.half_whitened(np.array([row]))[0]
+    density: dict[int, float] = {}
+    for node, near in enumerate(seen.tolist()):
+        slot = int(asked.partition.slots[node])
+        counts = float(asked.sure[node]) if len(asked.partition.members[slot]) > 1 else 1.0
+        kernel = counts * math.exp(like.concentration * (near - 1))
+        density[slot] = density.get(slot, 0.0) + kernel
+    total, astray = sum(density.values()), like.astray
+    chances = {
+        slot: (1 - undiscovered)
+        * ((1 - astray) * kernel / total + astray * len(asked.partition.members[slot]) / len(asked))
+        for slot, kernel in density.items()
+    }
+    return chances, undiscovered
+
+
+def test_views_are_a_kernel_density_with_a_share_for_new_groups() -> None:
+    pool = pool_with([0, 0, 1, 1, 1, 2, 2, 0, 1], noise=0.4)
+    asked, rng = Asked(pool), np.random.default_rng(0)
+    for image in pool.ids[:8]:
+        asked.add(image)
+    for one, two in ((0, 1), (2, 3), (3, 4), (5, 6)):
+        asked.partition.merge(*asked.partition.slots[[one, two]].tolist())
+    asked.sure[:8], asked.undiscovered = rng.uniform(0.5, 1, 8), 0.3
+    views = asked.views(np.array([8]))
+    chances, new = slow_chances(asked, 8, 0.3)
+    assert views.slots.tolist() == sorted(chances)
+    assert views.odds[0] == pytest.approx([chances[slot] for slot in sorted(chances)], rel=1e-4)
+    assert views.new[0] == pytest.approx(new, rel=1e-4)
+    assert views.odds.sum() + views.new[0] == pytest.approx(1)
+
+
+def test_answers_multiply_the_odds_of_a_view() -> None:
+    pool = pool_with([0, 0, 1, 1, 0], noise=0.4)
+    asked = Asked(pool)
+    for image in pool.ids:
+        asked.add(image)
+    asked.partition.merge(0, 1)
+    asked.partition.merge(2, 3)
+    before = asked.views(np.array([4]))
+    asked.partition.weigh(4, 0, -1.5)
+    asked.partition.weigh(4, 2, 2.0)
+    after = asked.views(np.array([4]))
+    here, there = (np.searchsorted(before.slots, asked.partition.slots[each]) for each in (0, 2))
+    for place, weight in ((here, -1.5), (there, 2.0)):
+        gained = after.odds[0, place] / after.new[0] / (before.odds[0, place] / before.new[0])
+        assert math.log(gained) == pytest.approx(weight)
+
+
+def test_landmarks_stand_for_all_where_many_were_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [row % 4 for row in range(400)]
+    pool = pool_with(labels, noise=0.2)
+    near = np.argsort(-(pool.vectors @ pool.vectors.T), axis=1)[:, 1:6].astype(np.int32)
+    pool = replace(pool, neighbours=near)
+
+    def views() -> Views:
+        asked = Asked(pool)
+        for image in pool.ids[:300]:
+            asked.add(image)
+        asked.partition.regroup(np.array(labels[:300]))
+        asked.likeness.choose_landmarks()
+        asked.sure[:300], asked.undiscovered = 1.0, 0.05
+        return asked.views(np.arange(300, 400))
+
+    exact = views()
+    monkeypatch.setattr("likewise.answers.likeness.LANDMARKS", 100)
+    rough = views()
+    assert rough.slots.tolist() == exact.slots.tolist()
+    own, rows = np.array(labels[300:]), np.arange(100)
+    errors = rough.odds[rows, own] - exact.odds[rows, own]
+    assert 0 < np.abs(errors).mean() < 0.1
+    assert abs(errors.mean()) < 0.03, "no bias"
 
 
 def test_error_rates_are_recovered_from_many_answers() -> None:
@@ -198,8 +256,10 @@ def test_error_rates_are_recovered_from_many_answers() -> None:
     belief = belief_of(pool, answers)
     assert belief.rates.common.miss == pytest.approx(0.2, abs=0.08)
     assert belief.rates.common.false < 0.03
-    everyone = groups_of(belief, belief.images)
-    assert sum(len(each) for each in sorted(everyone, key=len)[-4:]) > 0.8 * len(belief.images)
+    everyone = groups_of(belief, belief.asked.images)
+    assert sum(len(each) for each in sorted(everyone, key=len)[-4:]) > 0.8 * len(
+        belief.asked.images
+    )
     assert belief.noisy
 
 
@@ -235,4 +295,63 @@ def test_a_correction_replaces_an_answer() -> None:
     ledger = Ledger([first, replace(first, verdict="dissimilar", number=2)])
     belief = Belief(pool)
     belief.follow(ledger)
-    assert len(groups_of(belief, belief.images)) == 2
+    assert len(groups_of(belief, belief.asked.images)) == 2
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_order_of_arrival_makes_no_difference(seed: int) -> None:
+    labels, rng = [row % 3 for row in range(24)], np.random.default_rng(seed)
+    pool = pool_with(labels, noise=0.2)
+    answers = []
+    for number, (one, two) in enumerate(itertools.combinations(range(24), 2)):
+        if rng.random() < 0.3:
+            same = (labels[one] == labels[two]) != (rng.random() < 0.1)
+            answers.append(said(number + 1, one, two, "similar" if same else "dissimilar"))
+    mixed = [answers[place] for place in rng.permutation(len(answers))]
+    here, there = (belief_of(pool, each).placement() for each in (answers, mixed))
+    assert (here.rows == there.rows).all()
+    assert (here.groups == there.groups).all()
+    assert here.confidence == pytest.approx(there.confidence)
+    ledger = Ledger(answers)
+    at_once = Belief(pool)
+    at_once.follow(ledger)
+    assert groups_of(at_once, pool.ids) == groups_of(belief_of(pool, answers), pool.ids)
+
+
+@pytest.mark.parametrize(("miss", "false"), [(0.0, 0.0), (0.05, 0.05), (0.1, 0.1), (0.17, 0.02)])
+def test_misses_are_not_mistaken_for_false_answers(miss: float, false: float) -> None:
+    """Ten classes, 500 answers of random and near pairs of 150 images."""
+    rng = np.random.default_rng(8)
+    labels = [row % 10 for row in range(150)]
+    pool, pairs = pool_with(labels, noise=0.25), set[tuple[int, int]]()
+    while len(pairs) < 500:
+        one, two = rng.choice(150, 2, replace=False).tolist()
+        if labels[one] == labels[two] or rng.random() < 0.1:
+            pairs.add((min(one, two), max(one, two)))
+    answers, wrong, asked = [], [0, 0], [0, 0]
+    for number, (one, two) in enumerate(sorted(pairs)):
+        same = labels[one] == labels[two]
+        flipped = bool(rng.random() < (miss if same else false))
+        wrong[same] += flipped
+        asked[same] += 1
+        verdict: Verdict = "similar" if same != flipped else "dissimilar"
+        answers.append(said(number + 1, one, two, verdict))
+    belief = belief_of(pool, answers)
+    assert belief.rates.common.miss == pytest.approx(wrong[1] / asked[1], abs=0.05)
+    assert belief.rates.common.false == pytest.approx(wrong[0] / asked[0], abs=0.05)
+    found = belief.placement()
+    assert 10 <= int(found.groups.max()) + 1 <= 14
+
+
+def test_the_many_answers_of_an_import_and_those_of_a_session_agree() -> None:
+    labels, rng = [row % 4 for row in range(60)], np.random.default_rng(2)
+    pool, ledger, step = pool_with(labels, noise=0.15), Ledger(), Belief(pool_with(labels, 0.15))
+    for number in range(300):
+        one, two = sorted(rng.choice(60, 2, replace=False).tolist())
+        verdict: Verdict = "similar" if labels[one] == labels[two] else "dissimilar"
+        ledger.add(said(number + 1, one, two, verdict))
+        step.follow(ledger)
+    at_once = Belief(pool)
+    at_once.follow(ledger)
+    assert groups_of(step, pool.ids) == groups_of(at_once, pool.ids)
+    assert step.placement().confidence == pytest.approx(at_once.placement().confidence, abs=0.05)

@@ -11,9 +11,10 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.images.augmentation import whole_view
 from likewise.images.ingest import ingest
 from likewise.images.store import Images, open_images
-from likewise.models.backbones import build_backbone
 from likewise.models.machine import Machine
-from likewise.models.runs import Run, load_model, save_model, start_run
+from likewise.models.model_files import load_model, save_model
+from likewise.models.nets import build_backbone
+from likewise.models.runs import Run, start_run
 from likewise.neighbours import embedding
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.index import key_of, load_index

@@ -11,8 +11,9 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from likewise.images.ingest import ingest
 from likewise.images.store import open_images
-from likewise.models.backbones import build_backbone
-from likewise.models.runs import save_model, start_run
+from likewise.models.model_files import save_model
+from likewise.models.nets import build_backbone
+from likewise.models.runs import start_run
 from likewise.neighbours.atlas_files import load_atlas
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import Embeddings, load_embeddings

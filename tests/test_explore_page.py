@@ -19,8 +19,9 @@ from likewise.answers.store import NewAnswer
 from likewise.errors import LikewiseError
 from likewise.images.ingest import ingest
 from likewise.images.store import open_images
-from likewise.models.backbones import build_backbone
-from likewise.models.runs import save_model, start_run
+from likewise.models.model_files import save_model
+from likewise.models.nets import build_backbone
+from likewise.models.runs import start_run
 from likewise.neighbours import atlas
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.mapmaker import make_atlas

@@ -9,22 +9,27 @@ import pytest
 import torch
 from PIL import Image
 
+from likewise.answers.belief import Belief, belief_of
 from likewise.answers.holdout import split_answers
+from likewise.answers.pool import Pool
+from likewise.answers.reserved import CALIBRATION
 from likewise.answers.standing import Answer, Verdict
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.ingest import ingest
 from likewise.images.store import Images, open_images
-from likewise.models.backbones import build_backbone
 from likewise.models.heads import untouched
-from likewise.models.runs import load_model, runs_of, save_model, start_run
+from likewise.models.model_files import load_model, save_model
+from likewise.models.nets import build_backbone
+from likewise.models.runs import runs_of, start_run
 from likewise.settings import Finetune, Ingest, Loss
-from likewise.training import finetune as finetune_module
 from likewise.training.answer_sampler import AnswerSampler
+from likewise.training.backbone_gate import Judged
 from likewise.training.finetune import finetune
 from likewise.training.gate import Learnt
-from likewise.training.held_out import held_out_measures
+from likewise.training.held_out import measures_of, scores_by
 from likewise.training.spread import Spread
+from likewise.training.tuning import Tuning
 from likewise.workspace import Workspace
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,13 +71,14 @@ def kind(images: Images, image_id: str) -> str:
     return images.path(images.positions[image_id]).parent.name
 
 
-def give_answers(workspace: Workspace, count: int, unsure: int = 0) -> None:
+def give_answers(workspace: Workspace, count: int, unsure: int = 0, *, blind: bool = False) -> None:
     images = open_images(workspace)
     rng = np.random.default_rng(1)
     given = []
     for number in range(count + unsure):
         a, b = (str(each) for each in rng.choice(images.ids, 2, replace=False))
-        same: Verdict = "similar" if kind(images, a) == kind(images, b) else "dissimilar"
+        alike = bool(rng.integers(2)) if blind else kind(images, a) == kind(images, b)
+        same: Verdict = "similar" if alike else "dissimilar"
         given.append(NewAnswer(a, b, "unsure" if number >= count else same, "test"))
     with open_answers(workspace) as store:
         store.add(given)
@@ -93,8 +99,10 @@ def test_every_loss_teaches_what_people_mean(stripes: Workspace, loss: Loss) -> 
         if i < j
     ]
     run = runs_of(stripes)
-    before = held_out_measures(load_model(run[0].model_file), images, truth)["auc"]
-    after = held_out_measures(load_model(run[1].model_file), images, truth)["auc"]
+    before, after = (
+        measures_of(scores_by(load_model(each.model_file), images, truth), truth)["auc"]
+        for each in run
+    )
     assert before is not None
     assert after is not None
     assert before < 0.8
@@ -107,20 +115,22 @@ def test_before_and_after_come_from_answers_nobody_trained_on(
     give_answers(stripes, 30, unsure=5)
     images = open_images(stripes)
     shown: list[set[str]] = []
-    original = finetune_module._Tuning.loss_of
+    original = Tuning.loss_of
 
-    def watched(self: finetune_module._Tuning, request: object, views: torch.Tensor) -> object:
+    def watched(self: Tuning, request: object, views: torch.Tensor) -> object:
         shown[-1].update(str(images.ids[row]) for row in request.rows)  # type: ignore[attr-defined]
         return original(self, request, views)  # type: ignore[arg-type]
 
-    run = finetune_module._Tuning.run
+    run = Tuning.run
 
-    def started(self: finetune_module._Tuning) -> str:
+    def started(self: Tuning) -> str:
         shown.append(set())
         return run(self)
 
-    monkeypatch.setattr(finetune_module._Tuning, "loss_of", watched)
-    monkeypatch.setattr(finetune_module._Tuning, "run", started)
+    monkeypatch.setattr(Judged, "passed", True)
+
+    monkeypatch.setattr(Tuning, "loss_of", watched)
+    monkeypatch.setattr(Tuning, "run", started)
     done = finetune(stripes, settings())
     with open_answers(stripes) as store:
         answers = [each for each in store.current() if each.verdict != "unsure"]
@@ -133,6 +143,56 @@ def test_before_and_after_come_from_answers_nobody_trained_on(
     assert shown[0] <= {image for each in learnt for image in each.pair}
     assert shown[1] == {image for each in answers for image in each.pair}
     assert done.after["auc"] is not None
+
+
+def test_a_net_that_is_not_surely_better_is_not_used(stripes: Workspace) -> None:
+    give_answers(stripes, 60, blind=True)
+    done = finetune(stripes, settings(steps=25))
+    parent, attempt = runs_of(stripes)
+    assert done.kept
+    assert (done.run.name, done.fingerprint) == (parent.name, parent.fingerprint)
+    assert attempt.kept
+    assert not attempt.finished
+    assert not list(attempt.folder.rglob("*.safetensors"))
+    first, *_, last = done.as_text().splitlines()
+    assert first.startswith("pretrain-1 stays in use, no new model: on answers that it had not")
+    assert last == "next: `likewise label`; more answers may change that"
+    again = finetune(stripes, settings(steps=25))
+    assert [each.name for each in runs_of(stripes)][1:] == ["finetune-1", "finetune-2"]
+    assert again.why_kept == done.why_kept
+
+
+@pytest.mark.parametrize("depth", ["head", "backbone"])
+def test_answers_kept_for_calibration_teach_nothing(
+    stripes: Workspace, monkeypatch: pytest.MonkeyPatch, depth: str
+) -> None:
+    """Nor does what a second person said of their pairs."""
+    give_answers(stripes, 40)
+    with open_answers(stripes) as store:
+        given = store.settled()
+        spare = [each for each in given[:6] if each.strategy != CALIBRATION]
+        store.add(
+            [NewAnswer(e.a, e.b, e.verdict, "other", strategy=CALIBRATION) for e in spare[:3]]
+            + [NewAnswer(e.a, e.b, e.verdict, "test", strategy=CALIBRATION) for e in spare[3:]]
+        )
+    kept = {each.pair for each in spare}
+    taught: list[set[tuple[str, str]]] = []
+    tuning = Tuning.__init__
+
+    def tuned(self: object, images: object, answers: list[Answer], *rest: object) -> None:
+        taught.append({each.pair for each in answers})
+        tuning(self, images, answers, *rest)  # type: ignore[arg-type]
+
+    def believed(pool: Pool, answers: list[Answer]) -> Belief:
+        taught.append({each.pair for each in answers})
+        return belief_of(pool, answers)
+
+    monkeypatch.setattr(Tuning, "__init__", tuned)
+    monkeypatch.setattr("likewise.training.answered.belief_of", believed)
+    done = finetune(stripes, settings(depth=depth, hold_out=0.3, steps=25, spread=5))
+    assert len(taught) >= 2
+    assert not set.union(*taught) & kept
+    assert done.answers == len({each.pair for each in given} - kept)
 
 
 def test_an_interrupted_run_goes_on_exactly(stripes: Workspace) -> None:
@@ -203,13 +263,13 @@ def test_spread_answers_and_simsiam_join_in(
         "likewise.training.answered.learn_from", lambda *_: Learnt(untouched(256), told, ())
     )
     taught: list[set[str]] = []
-    original = finetune_module._Tuning.__init__
+    original = Tuning.__init__
 
     def watched(self: object, images: object, answers: list[Answer], *rest: object) -> None:
         taught.append({image for each in answers for image in each.pair})
         original(self, images, answers, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(finetune_module._Tuning, "__init__", watched)
+    monkeypatch.setattr(Tuning, "__init__", watched)
     plain = finetune(stripes, settings(hold_out=0.0, steps=25))
     done = finetune(stripes, settings(hold_out=0.0, steps=25, spread=100, simsiam=0.5))
     assert taught == [asked, asked | set(left)]

@@ -6,16 +6,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from likewise.answers.choice import Choice
 from likewise.answers.ledger import Ledger
 from likewise.answers.placement import Placement
 from likewise.answers.standing import Answer
 from likewise.evaluation.forecast import Estimate, Forecast, forecast, points
-from likewise.evaluation.prospects import Prospects, forecast_with, prospects
+from likewise.evaluation.prospects import (
+    NOTHING_TOLD,
+    Prospects,
+    belief_on,
+    forecast_with,
+    prospects,
+)
 from likewise.evaluation.threshold import Rate, Threshold
 from likewise.neighbours.vectors import load_embeddings
 from likewise.workspace import Workspace
 from likewise_labeler.progress_prospects import advice, after, prospects_html
 from tests.test_outlook import NOON
+
+ASKED = Choice("cover-place-spread", "Few large groups.")
 
 
 def blobs(seed: int, spread: float) -> tuple[np.ndarray, np.ndarray]:
@@ -31,39 +40,69 @@ def placed(kinds: np.ndarray, count: int, unmet: float = 0.0) -> Placement:
     return Placement(rows, kinds[:count].astype(np.int64), np.full(count, 0.999), unmet)
 
 
-def truth(vectors: np.ndarray, kinds: np.ndarray, count: int) -> float:
-    near = (vectors @ vectors[:count].T).argmax(axis=1)
-    return float((kinds[near] == kinds).mean())
+def truth(vectors: np.ndarray, kinds: np.ndarray, at: Placement) -> float:
+    """How many images are nearest to an image whose group is mostly of their own kind."""
+    counts = np.zeros((at.groups.max() + 1, kinds.max() + 1))
+    np.add.at(counts, (at.groups, kinds[at.rows]), 1)
+    near = (vectors @ vectors[at.rows].T).argmax(axis=1)
+    return float((counts.argmax(axis=1)[at.groups[near]] == kinds).mean())
 
 
-@pytest.fixture(scope="module")
-def coverage() -> np.ndarray:
-    """How often the 80 % intervals hold the quality now, and the gain of 100 answers."""
+def parted(at: Placement, share: float, seed: int) -> Placement:
+    """With so many of the images kept apart from their kind, in a second group of it."""
+    apart = np.random.default_rng(seed).random(len(at.rows)) < share
+    groups = np.unique(at.groups + 8 * apart, return_inverse=True)[1].astype(np.int64)
+    return Placement(at.rows, groups, at.confidence, at.undiscovered)
+
+
+@pytest.mark.parametrize("mistaken", [0.0, 0.1])
+def test_the_intervals_hold_the_quality_now_and_the_gain(mistaken: float) -> None:
+    """On images of eight kinds that are more or less mixed, with and without mistaken answers.
+
+    About every second mistaken answer leaves an image apart from its kind.
+    """
     inside = []
     for seed in range(24):
         vectors, kinds = blobs(seed, 0.6 + 0.05 * (seed % 8))
         for count in (60, 150):
-            told = forecast(vectors, np.arange(1500), placed(kinds, count), count, seed=seed)
-            assert told.now is not None
-            assert told.gain is not None
-            before, later = (truth(vectors, kinds, each) for each in (count, count + 100))
-            more = max(0.0, later - before)
+            now, next_ = (
+                parted(placed(kinds, each), mistaken / 2, seed) for each in (count, count + 100)
+            )
+            told = forecast(vectors, np.arange(1500), now, count, mistaken=mistaken, seed=seed)
+            if told.now is None or told.gain is None:
+                continue
+            before, later = truth(vectors, kinds, now), truth(vectors, kinds, next_)
             inside.append(
                 (
                     told.now.low <= before <= told.now.high,
-                    told.gain.low <= more <= told.gain.high,
+                    told.gain.low <= max(0.0, later - before) <= told.gain.high,
                 )
             )
-    return np.asarray(np.mean(inside, axis=0))
+    assert len(inside) >= 30
+    assert (np.mean(inside, axis=0) >= 0.8).all(), np.mean(inside, axis=0)
 
 
-@pytest.mark.xfail(reason="0.65 where 0.7 is wanted, on blobs whose images are answered at random")
-def test_the_intervals_hold_the_quality_now(coverage: np.ndarray) -> None:
-    assert 0.7 <= coverage[0] <= 0.9
+def test_what_mistaken_answers_part_is_not_all_taken_for_error() -> None:
+    vectors, kinds = blobs(0, 0.5)
+    at = parted(placed(kinds, 200), 0.1, 0)
+    trusting, doubting = (
+        forecast(vectors, np.arange(1500), at, 200, mistaken=each).now for each in (0.0, 0.15)
+    )
+    assert trusting is not None
+    assert doubting is not None
+    assert trusting.high < truth(vectors, kinds, at) <= doubting.high
 
 
-def test_the_intervals_hold_the_gain(coverage: np.ndarray) -> None:
-    assert 0.7 <= coverage[1] <= 0.9
+def test_the_interval_reaches_down_where_images_are_unlike_those_that_judge() -> None:
+    """Placed images lie in the middle of their kinds; half the pool lies further out."""
+    vectors, kinds = blobs(1, 0.5)
+    centres = np.stack([vectors[kinds == each].mean(axis=0) for each in range(8)])[kinds]
+    order = np.argsort(-(vectors * centres).sum(axis=1))
+    inner = Placement(order[:150], kinds[order[:150]], np.full(150, 0.999), 0.0)
+    told = forecast(vectors, np.arange(1500), inner, 150).now
+    typical = forecast(vectors, np.arange(1500), placed(kinds, 150), 150).now
+    assert typical is not None
+    assert told is None or told.low < typical.low
 
 
 def test_with_too_little_to_go_on_nothing_is_said() -> None:
@@ -99,11 +138,15 @@ def test_what_is_said() -> None:
 def test_the_panels_show_figures_or_say_what_is_missing() -> None:
     said = Forecast(90, Estimate(0.93, 0.9, 0.95), Estimate(0.004, 0.0, 0.02))
     at = Threshold(0.9, Rate(0.01, 0.002, 0.03), Rate(0.2, 0.1, 0.3), 48)
-    full = prospects_html(Prospects(said, "m", at, 48))
+    full = prospects_html(Prospects(said, "m", at, 48, ASKED))
     assert "<b>93 % <span>90 to 95 %" in full
     assert "<b>1.0 % <span>0.2 to 3.0 %" in full
     assert "worth stopping" in full
-    empty = prospects_html(Prospects(Forecast(3), "m", None, 7))
+    assert "typical images first</b>Few large groups." in full
+    chosen = prospects_html(Prospects(said, "m", at, 48, ASKED), "random")
+    assert "random</b>Chosen when" in chosen
+    assert "Few large groups" not in chosen
+    empty = prospects_html(Prospects(Forecast(3), "m", None, 7, ASKED))
     assert empty.count("too early to tell") == 2
     assert "there are 7" in empty
     assert advice(Forecast(3)) == "too early to tell"
@@ -114,6 +157,8 @@ def test_a_workspace_with_few_answers_and_none(ready: Workspace) -> None:
     assert told is not None
     assert told.threshold is None
     assert told.as_json()["quality"]["now"] is None
+    assert told.as_json()["strategy"]["name"] == "cover-place-spread"
+    assert told.as_json().keys() == NOTHING_TOLD.keys()
     embeddings = load_embeddings(ready)
     ids = [str(each) for each in embeddings.ids]
     rows = [
@@ -122,7 +167,7 @@ def test_a_workspace_with_few_answers_and_none(ready: Workspace) -> None:
         )
         for n, (a, b) in enumerate(zip(ids[:20:2], ids[1:20:2], strict=True), 1)
     ]
-    assert forecast_with(embeddings, Ledger(rows), set()).now is None
+    assert forecast_with(belief_on(embeddings, Ledger(rows), set())).now is None
     assert prospects(Workspace(Path(ready.path) / "none"), Ledger(), [], set()) is None
 
 

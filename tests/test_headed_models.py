@@ -10,17 +10,20 @@ import torch
 from PIL import Image
 
 from likewise.answers.store import NewAnswer, open_answers
-from likewise.errors import UsageError
+from likewise.errors import LikewiseError, UsageError
 from likewise.images.augmentation import whole_view
 from likewise.images.ingest import ingest
 from likewise.images.store import Images, open_images
-from likewise.models.backbones import build_backbone, head_on, with_head
+from likewise.models.backbones import head_on, with_head
 from likewise.models.heads import Head
-from likewise.models.runs import Run, load_model, runs_of, save_model, start_run
+from likewise.models.model_files import load_model, save_model
+from likewise.models.nets import build_backbone
+from likewise.models.runs import Run, finished_run, runs_of, start_run
 from likewise.neighbours import embedding
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import load_embeddings
-from likewise.settings import Embed, Finetune, Ingest
+from likewise.settings import Embed, Finetune, Ingest, Status
+from likewise.status import status
 from likewise.training.answered import learn_from
 from likewise.training.finetune import finetune
 from likewise.workspace import Workspace
@@ -105,7 +108,7 @@ def test_a_head_is_measured_on_answers_it_never_saw(
         shown.append({image for each in answers for image in each.pair})  # type: ignore[attr-defined]
         return original(basis, answers, seed)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("likewise.training.finetune.learn_from", watched)
+    monkeypatch.setattr("likewise.training.head_step.learn_from", watched)
     done = finetune(shapes, Finetune(precision="float32", hold_out=0.3))
     assert done.before["answers"] == done.after["answers"] != 0
     assert len(shown) == 2
@@ -115,10 +118,16 @@ def test_a_head_is_measured_on_answers_it_never_saw(
 def test_answers_at_random_leave_the_embedding_as_it_is(shapes: Workspace) -> None:
     answer(shapes, 60, blind=True)
     done = finetune(shapes, Finetune(precision="float32", hold_out=0.0))
-    assert done.blend == 0
-    assert "stays as it is" in done.as_text()
-    assert done.fingerprint == done.parent.fingerprint
-    assert head_on(load_model(done.run.model_file)) is None
+    parent, attempt = runs_of(shapes)
+    assert done.as_json()["kept"] is True
+    assert (done.run.name, done.fingerprint) == ("pretrain-1", parent.fingerprint)
+    assert "pretrain-1 stays in use, no new model" in done.as_text()
+    assert attempt.kept
+    assert not attempt.finished
+    with pytest.raises(LikewiseError, match="finetune-1 left no model: pretrain-1 stays in use"):
+        embed(shapes, Embed(model="finetune-1"))
+    assert finished_run(shapes, None).name == "pretrain-1"
+    assert "goes on with" not in status(shapes, Status()).next
 
 
 def test_vectors_that_are_missing_are_made_first(shapes: Workspace) -> None:
@@ -187,3 +196,17 @@ def test_a_head_does_not_stand_on_a_head(shapes: Workspace) -> None:
     kept = head_on(load_model(tuned.run.model_file))
     assert kept is not None
     assert len(kept.weight) == 7
+
+
+def test_what_is_embedded_already_becomes_the_newest_without_being_made_again(
+    shapes: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headed(shapes)
+    embed(shapes, EMBED)
+    assert load_embeddings(shapes).model == "finetune-1"
+    changed = shapes.embeddings.stat().st_mtime_ns
+    monkeypatch.setattr(embedding, "write_embeddings", forbidden)
+    told = embed(shapes, Embed(model="pretrain-1", precision="float32"))
+    assert (told.images, told.new, told.index) == (120, 0, "exact (flat; 120 vectors)")
+    assert load_embeddings(shapes).model == "pretrain-1"
+    assert shapes.embeddings.stat().st_mtime_ns > changed  # the labeler looks again

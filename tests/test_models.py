@@ -8,17 +8,11 @@ import torch
 from torch import nn
 
 from likewise.errors import LikewiseError, UsageError
-from likewise.models.backbones import bare, build_backbone, head_on, resolve, with_head
+from likewise.models.backbones import bare, head_on, with_head
 from likewise.models.heads import Head, apply_head, untouched
-from likewise.models.runs import (
-    fingerprint_of,
-    finished_run,
-    load_model,
-    read_metadata,
-    runs_of,
-    save_model,
-    start_run,
-)
+from likewise.models.model_files import fingerprint_of, load_model, read_metadata, save_model
+from likewise.models.nets import build_backbone, resolve
+from likewise.models.runs import finished_run, runs_of, start_run
 from likewise.models.simsiam import SimSiam
 from likewise.workspace import Workspace
 

@@ -14,7 +14,8 @@ import torch
 
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.ingest import ingest
-from likewise.models.runs import load_model, runs_of
+from likewise.models.model_files import load_model
+from likewise.models.runs import runs_of
 from likewise.settings import Ingest, Pretrain
 from likewise.training import loop
 from likewise.training import pretrain as pretrain_module

@@ -50,12 +50,11 @@ class Arm:
 
 def all_arms() -> list[Arm]:
     """Every strategy with our learner; ours, random and uncertain ones with those of the peers."""
-    default = DEFAULT if DEFAULT in STRATEGIES else "cover-place"
     ours = [Arm(each, LIKEWISE) for each in (*STRATEGIES, DEDUPE)]
     theirs = [
-        Arm(asks, learns) for asks in (default, *COUNTED) for learns in PEERS if available(learns)
+        Arm(asks, learns) for asks in (DEFAULT, *COUNTED) for learns in PEERS if available(learns)
     ]
-    return sorted(ours, key=lambda arm: arm.asks != default) + theirs
+    return sorted(ours, key=lambda arm: arm.asks != DEFAULT) + theirs
 
 
 def pool_embeddings(data: Data, cache: Path) -> Embeddings:

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from likewise.errors import LikewiseError
-from likewise.models.backbones import build_backbone
+from likewise.models.nets import build_backbone
 
 BACKBONE = "tf_efficientnet_lite0"
 STAGES = (1, 2, 2, 3, 3, 4, 1)

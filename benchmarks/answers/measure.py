@@ -20,6 +20,7 @@ from benchmarks.answers.simulation import (
     seconds_as_strips,
     session,
 )
+from likewise.answers.calibrating import draw_weights, similarity_sample
 from likewise.answers.pool import Pool, pool_of
 from likewise.answers.reserved import reserved, unspoilt
 from likewise.answers.standing import Answer
@@ -27,7 +28,6 @@ from likewise.evaluation.bootstrap import pairs_of
 from likewise.evaluation.calibration import calibrate, calibration_error, levels_of
 from likewise.evaluation.metrics import retrieval
 from likewise.evaluation.scores import pair_scores
-from likewise.evaluation.threshold import draw_weights, similarity_sample
 from likewise.neighbours.vectors import Embeddings
 
 Record = dict[str, Any]

@@ -16,7 +16,8 @@ from jaxtyping import Float32, UInt8
 from benchmarks.answers.lite0_weights import BACKBONE, write_weights
 from likewise.errors import LikewiseError
 from likewise.files import replacing
-from likewise.models.backbones import Backbone, build_backbone
+from likewise.models.backbones import Backbone
+from likewise.models.nets import build_backbone
 
 SIDE = 128
 """Pixels; photos of 32 px are enlarged to it (bicubic)."""

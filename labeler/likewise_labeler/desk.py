@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from likewise.answers.belief import Belief
+from likewise.answers.likely import LikelyFirst
 from likewise.answers.people import People
+from likewise.answers.placing import CoverPlace
+from likewise.answers.pool import Proposer
 from likewise.answers.proposals import proposer_for
 from likewise.answers.questions import Questions
 from likewise.answers.store import AnswerStore
@@ -35,6 +39,8 @@ class Ready:
     """Name of the run whose embedding proposes."""
     count: int
     """Images that may be asked about."""
+    belief: Belief
+    """Who belongs together; to be read while the ledger of ``questions`` is held."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class Desk:
     def __init__(
         self,
         workspace: Workspace,
-        strategy: Strategy = "cover-place",
+        strategy: Strategy = Label.strategy,
         second_share: float = Label.second_share,
     ) -> None:
         self.workspace, self.strategy, self.second_share = workspace, strategy, second_share
@@ -127,7 +133,16 @@ class Desk:
                 gc.freeze()  # what has come to stay need not be looked at in every collection
         except LikewiseError as error:
             return Missing("trouble", str(error))
-        return Ready(questions, store, pictures, images, embeddings, embeddings.model, len(shown))
+        return Ready(
+            questions=questions,
+            store=store,
+            pictures=pictures,
+            images=images,
+            embeddings=embeddings,
+            model=embeddings.model,
+            count=len(shown),
+            belief=_belief_of(proposer),
+        )
 
     def _stamp_now(self) -> Stamp:
         watched = (
@@ -138,12 +153,19 @@ class Desk:
         return os.environ.get("LIKEWISE_DATABASE_URL", ""), tuple(map(_changed, watched))
 
 
+def _belief_of(proposer: Proposer) -> Belief:
+    """What the strategy itself believes, where it does."""
+    if isinstance(proposer, CoverPlace | LikelyFirst):
+        return proposer.belief
+    return Belief(proposer.pool)
+
+
 _desks: dict[tuple[str, Strategy, float], Desk] = {}
 _desks_lock = threading.Lock()
 
 
 def desk_of(
-    path: str, strategy: Strategy = "cover-place", second_share: float = Label.second_share
+    path: str, strategy: Strategy = Label.strategy, second_share: float = Label.second_share
 ) -> Desk:
     """The one desk of a workspace, shared by all sessions and routes of this process."""
     key = (path, strategy, second_share)

@@ -54,6 +54,8 @@ def _done(job: Job) -> str:
     if job.steps[-1][0] == "embed" and "model" in last:
         text = f"Done. Pairs are now proposed by {last['model']}."
     for told in results:
+        if told.get("kept"):
+            text += " What the answers teach was not surely better, so there is no new model."
         after, before = (told.get(name) or {} for name in ("after", "before"))
         if after.get("auc") is not None and before.get("auc") is not None:
             text += (
@@ -93,7 +95,9 @@ def model_rows(
 def _model_row(record: Record, newest: str, embedded: bool, zone: tzinfo | None) -> dict[str, str]:
     rows = record.rows
     last: Mapping[str, Any] = rows[-1] if rows else {}
-    if not record.finished:
+    if record.kept:
+        state = "no better, not used"
+    elif not record.finished:
         state = "unfinished"
     elif record.name == newest:
         state = "proposes the pairs"

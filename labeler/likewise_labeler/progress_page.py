@@ -87,7 +87,7 @@ def _page(desk: Desk, ready: Ready) -> None:
     st.html(_STYLE + _figures(facts))
     told = _prospects(where, last, _fingerprints(desk), desk, ready)
     if told is not None:
-        st.html(prospects_html(told))
+        st.html(prospects_html(told, desk.strategy))
     left, right = st.columns(2, gap="large")
     with left:
         _part("Answers per day")

@@ -2,9 +2,11 @@
 
 from html import escape
 
+from likewise.answers.choice import Choice
 from likewise.evaluation.forecast import MORE, Estimate, Forecast, points
 from likewise.evaluation.prospects import Prospects
 from likewise.evaluation.threshold import Rate, Threshold
+from likewise.settings import Label, Strategy
 
 STYLE = """<style>
 .lw-prospects { display: grid; grid-template-columns: 1fr 1fr; gap: .8rem; margin: .5rem 0 .2rem; }
@@ -27,18 +29,34 @@ STYLE = """<style>
 .lw-track i, .lw-track u { position: absolute; background: #0d9488; }
 .lw-track i { top: 0; height: 4px; border-radius: 2px; opacity: .5; min-width: 4px; }
 .lw-track u { top: -4px; width: 12px; height: 12px; margin-left: -6px; border-radius: 50%; }
+.lw-prospects section.lw-asked { grid-column: 1 / -1; padding: .6rem 1rem; }
+.lw-asked p { margin: 0; }
+.lw-asked b { font-weight: 650; margin-right: .5rem; }
 @media (max-width: 1100px) { .lw-prospects { grid-template-columns: 1fr; } }
 </style>"""
+_NAMES: dict[Strategy, str] = {
+    "cover-place-spread": "a group for each image, typical images first",
+    "likely-first": "the likeliest pairs first",
+}
 _LEAST = 0.02
 """Widest end of the scale of error rates, at least."""
 
 
-def prospects_html(told: Prospects) -> str:
-    """Two panels: quality now and later, and the threshold."""
+def prospects_html(told: Prospects, strategy: Strategy = Label.strategy) -> str:
+    """Quality now and later, the threshold, and what is asked; ``strategy`` is the labeler's."""
     return (
         f'{STYLE}<div class="lw-prospects">{_forecast_panel(told.forecast)}'
-        f"{_threshold_panel(told)}</div>"
+        f"{_threshold_panel(told)}{_asked_panel(told.asked, strategy)}</div>"
     )
+
+
+def _asked_panel(asked: Choice, strategy: Strategy) -> str:
+    """Which strategy asks now, and why."""
+    if strategy != Label.strategy:
+        asked = Choice(strategy, "Chosen when the labeler was started.")
+    name = _NAMES.get(asked.strategy, asked.strategy)
+    said = f"<b>Asked now: {escape(name)}</b>{escape(asked.reason)}"
+    return f'<section class="lw-asked"><p>{said}</p></section>'
 
 
 def advice(told: Forecast) -> str:
@@ -50,15 +68,15 @@ def advice(told: Forecast) -> str:
 
 def _forecast_panel(told: Forecast) -> str:
     kind = ' class="stop"' if told.stop else ""
-    head = f"<h2>Images that find their group<em{kind}>{advice(told)}</em></h2>"
+    head = f"<h2>Images among their own kind<em{kind}>{advice(told)}</em></h2>"
     if told.now is None or told.gain is None:
         return f"<section>{head}<p>{escape(told.as_text())}</p></section>"
     later = after(told.now, told.gain)
     rows = _row("Now", told.now, 1.0) + _row(f"After {MORE} more", later, 1.0)
     said = (
-        f"An image is put with the answered image that it looks most like. {MORE} more answers "
-        f"would add {points(told.gain)}. The truth lies in the range 8 times out of 10; "
-        f"{told.judged:,} answered images tell it."
+        f"Counted as if each image were put with the answered one it looks most like. {MORE} more "
+        f"answers would add {points(told.gain)}. The truth lies in the range at least 8 times out "
+        f"of 10; {told.judged:,} answered images tell it."
     )
     return f"<section>{head}<div class='lw-rates'>{rows}</div><p>{escape(said)}</p></section>"
 

@@ -17,7 +17,14 @@ from likewise_labeler.review_filters import Asked, filters
 
 PAGE = 50
 _WHY = {
+    "cover-place-spread": "asked to find its group",
     "cover-place": "asked to find its group",
+    "strip": "asked to find its group",
+    "likely-first": "asked as the likeliest pair",
+    "audit": "asked to check the groups",
+    "calibration": "asked to find where same begins",
+    "uncertain": "asked as the least certain pair",
+    "nearest": "asked as the nearest pair",
     "neighbours": "asked as a near neighbour",
     "random": "asked at random",
     "second reading": "asked to compare people",

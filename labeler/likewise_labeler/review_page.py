@@ -14,10 +14,12 @@ from likewise_labeler.passes import annotator
 from likewise_labeler.review_adjudication import adjudication_tab
 from likewise_labeler.review_contradictions import contradictions_tab
 from likewise_labeler.review_deeds import Deed, Reviewer
+from likewise_labeler.review_doubts import doubts_of, doubts_tab
 from likewise_labeler.review_groups import groups_tab
 from likewise_labeler.review_history import history_tab
 
-TABS = ("history", "contradictions", "adjudication", "groups")
+TABS = ("history", "contradictions", "adjudication", "doubts", "groups")
+_NAMES = {"doubts": "Probably wrong"}
 KEPT = 20
 """Deeds of a session that can be undone from the page; any answer can be, from the history."""
 Done = Callable[[Callable[[], Deed]], None]
@@ -37,6 +39,8 @@ def review_page(desk: Desk) -> None:
                 contradictions_tab(ready, reviewer, done)
             case "adjudication":
                 adjudication_tab(ready, reviewer, done)
+            case "doubts":
+                doubts_tab(ready, reviewer, done)
             case "groups":
                 groups_tab(ready, reviewer, done)
             case _:
@@ -83,6 +87,7 @@ def _tabs(ready: Ready, reviewer: Reviewer) -> str:
         counts = {
             "contradictions": len(ledger.links.contradictions),
             "adjudication": len(ledger.disputes()),
+            "doubts": len(doubts_of(ready, ledger)),
         }
     asked = st.query_params.get("tab", "")
     tab = asked if asked in TABS else TABS[0]
@@ -124,7 +129,8 @@ def sentence(text: str) -> str:
 
 def label(tab: str, count: int) -> str:
     """What stands on a tab: its name, and how much waits there."""
-    return f"{tab.capitalize()} ({count:,})" if count else tab.capitalize()
+    name = _NAMES.get(tab, tab.capitalize())
+    return f"{name} ({count:,})" if count else name
 
 
 def _turn(key: str) -> None:

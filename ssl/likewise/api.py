@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
     from likewise.status import WorkspaceStatus
-    from likewise.training.finetune import Finetuned
+    from likewise.training.finetuned import Finetuned
     from likewise.training.pretrain import Pretrained
 
 

@@ -21,6 +21,8 @@ from typing import Any
 
 from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
+from likewise.jobs.next_step import LEAST_ANSWERS
+from likewise.jobs.refresh import refreshing
 from likewise.people import Gate, gate_for, is_loopback
 from likewise.progress import say
 from likewise.settings import Label
@@ -86,7 +88,11 @@ def label(workspace: Workspace, settings: Label) -> Served:
             "warning: without --ssl-cert and --ssl-key names, passwords and images cross the "
             "network unencrypted"
         )
-    with _interruptible(), _running(workspace, settings, port, gate) as process:
+    with (
+        _interruptible(),
+        refreshing(workspace, settings.refresh),
+        _running(workspace, settings, port, gate) as process,
+    ):
         try:
             _wait_until_up(process, address_of(settings.host, port, url.startswith("https"), True))
             say(f"labeler: {url} (Ctrl-C ends it; every answer is stored at once)")
@@ -108,6 +114,10 @@ def check(settings: Label) -> None:
     """
     if not 0 <= settings.second_share <= 1:
         raise UsageError(f"--second-share {settings.second_share}: give a share from 0 to 1")
+    if settings.refresh and settings.refresh < LEAST_ANSWERS:
+        raise UsageError(
+            f"--refresh {settings.refresh}: give {LEAST_ANSWERS} answers or more, or 0 for never"
+        )
     if (settings.ssl_cert is None) != (settings.ssl_key is None):
         raise UsageError("--ssl-cert and --ssl-key belong together; give both, or neither")
     for flag, file in (("--ssl-cert", settings.ssl_cert), ("--ssl-key", settings.ssl_key)):

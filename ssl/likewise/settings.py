@@ -12,7 +12,6 @@ from tyro.conf import Positional
 
 Strategy = Literal[
     "cover-place-spread",
-    "cover-place",
     "likely-first",
     "uncertain",
     "nearest",
@@ -166,11 +165,14 @@ class Label(Common):
     port: int = 8501
     """Port to listen on."""
     strategy: Strategy = "cover-place-spread"
-    """Which pairs to ask about: cover-place-spread (finds the group of each image; cover-place is
-    its old name), likely-first (for many small groups), uncertain, nearest, neighbours (at most a
-    quarter of very similar pairs), random."""
+    """Which pairs to ask about: cover-place-spread (finds the group of each image),
+    likely-first (for many small groups), uncertain, nearest, neighbours (at most a quarter of very
+    similar pairs), random."""
     second_share: float = 0.1
     """Share of the answered pairs (0 to 1) that a second person is shown, unaware of it."""
+    refresh: int = 0
+    """After so many new answers, 25 for example, teach a new head in the background and propose
+    pairs with it. 0: never."""
     ssl_cert: Path | None = None
     """Certificate (PEM), to serve https."""
     ssl_key: Path | None = None

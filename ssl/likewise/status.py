@@ -48,6 +48,8 @@ class WorkspaceStatus:
         if self.prospects and self.answers["answers"]:
             lines.append(f"quality: {self.prospects.forecast.as_text()}")
             lines.append(f"same:    {self.prospects.threshold_text()}")
+            asked = self.prospects.asked
+            lines.append(f"asks:    {asked.strategy}. {asked.reason}")
         lines += [f"stale:   {each}" for each in self.stale]
         return "\n".join((*lines, f"next:    {self.next}"))
 
@@ -85,6 +87,8 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
 
 
 def _describe(run: Run, embedded_fingerprints: set[str]) -> dict[str, Any]:
+    if run.kept:
+        return {"name": run.name, "kind": run.kind, "fingerprint": None, "state": "no better"}
     if not run.finished:
         done, wanted = len(run.metrics()), run.settings.get("epochs")
         state = f"unfinished, {done} of {wanted} epochs" if wanted else "unfinished"
@@ -95,7 +99,7 @@ def _describe(run: Run, embedded_fingerprints: set[str]) -> dict[str, Any]:
 
 def _next(runs: list[Run], held: Holdings) -> str:
     """The command that brings the workspace furthest."""
-    if runs and not runs[-1].finished:
+    if runs and not runs[-1].finished and not runs[-1].kept:
         return f"`likewise {runs[-1].kind}` with the same options goes on with {runs[-1].name}"
     suggestion = next_step(held)
     match suggestion.what:

@@ -1,10 +1,12 @@
 """Questions that check what is believed: where one wrong answer would do the most harm."""
 
 from collections.abc import Collection
+from itertools import islice
 
 import numpy as np
 
 from likewise.answers.belief import FIRST, Belief
+from likewise.answers.cuts import weakest_part
 from likewise.answers.pool import Proposal
 from likewise.answers.standing import Pair, pair_of
 
@@ -20,6 +22,8 @@ _OFTEN = (0, 1, 1, 2, 2)
 """How often each kind of audit comes first."""
 _SIDE = 2
 """Images on either side of a seam, at least."""
+_MEMBERS = 1000
+"""Members of a group that are compared with an image, at most."""
 _LOOKED_AT = 64
 """Members that stand for a group."""
 
@@ -47,15 +51,15 @@ def _misfit(
     belief: Belief, taken: Collection[Pair], busy: Collection[str], rng: np.random.Generator
 ) -> Proposal | None:
     """The image that fits its group least, with another member of the group."""
-    count = len(belief.images)
-    grouped = np.flatnonzero((belief.sizes() > 1) & (belief.sure[:count] < _SURE))
-    order = grouped[np.argsort(belief.sure[grouped], kind="stable")]
+    some = belief.asked.likeness.landmarks
+    sizes = belief.asked.partition.sizes[belief.asked.partition.slots[some]]
+    grouped = some[(sizes > 1) & (belief.asked.sure[some] < _SURE)]
+    order = grouped[np.argsort(belief.asked.sure[grouped], kind="stable")]
     for node in order[:_LOOKED_AT].tolist():
-        if belief.images[node] in busy:
+        if belief.asked.images[node] in busy:
             continue
-        members = [
-            each for each in belief.partition.members[belief.partition.slots[node]] if each != node
-        ]
+        slot = belief.asked.partition.slots[node]
+        members = list(islice(belief.asked.partition.members[slot], _MEMBERS))
         found = nearest_open(belief, node, members, taken, busy)
         if found is not None:
             return _proposal(belief, node, found, "Does this one fit its group?")
@@ -66,41 +70,39 @@ def _twins(
     belief: Belief, taken: Collection[Pair], busy: Collection[str], rng: np.random.Generator
 ) -> Proposal | None:
     """The two groups that are likeliest to be one, by their most similar members."""
-    count = len(belief.images)
-    if not count:
-        return None
-    slots, width = belief.partition.slots[:count], len(belief.partition.members)
-    near = np.flatnonzero(belief.rival[:count] >= 0)
-    near = near[belief.sizes()[near] > 1]
-    keys = slots[near] * width + belief.rival[near]
+    partition, some = belief.asked.partition, belief.asked.likeness.landmarks
+    near = some[(belief.asked.rival[some] >= 0) & (partition.sizes[partition.slots[some]] > 1)]
+    slots, width = partition.slots, len(partition.members)
+    keys = slots[near] * width + belief.asked.rival[near]
     kinds, places = np.unique(keys, return_inverse=True)
-    weight = np.bincount(places, belief.rival_sure[near], minlength=len(kinds))
+    weight = np.bincount(places, belief.asked.rival_sure[near], minlength=len(kinds))
     pairs = []
     for kind in kinds[np.argsort(-weight, kind="stable")][:_LOOKED_AT].tolist():
         one, two = divmod(kind, width)
-        members, others = belief.partition.members[one], belief.partition.members[two]
+        members, others = partition.members[one], partition.members[two]
         if len(others) > 1:
             small, large = (one, two) if len(members) <= len(others) else (two, one)
-            small_members = belief.partition.members[small]
-            odds = belief.partition.between(small_members, large)
-            odds += belief.group_odds(small_members, large)
+            small_members = partition.members[small]
+            odds = partition.between(small, large)
+            odds += belief.asked.group_odds(small_members, large)
             if odds > _OPEN:
                 pairs.append((-odds, small, large))
     for _, small, large in sorted(set(pairs))[:8]:
-        some = list(belief.partition.members[small])[:_LOOKED_AT]
+        shown = list(islice(partition.members[small], _LOOKED_AT))
         asked = {
             each
-            for node in some
-            for each in belief.partition.weights[node]
-            if belief.partition.slots[each] == large
+            for node in shown
+            for each in partition.weights[node]
+            if partition.slots[each] == large
         }
-        rest = [each for each in belief.partition.members[large] if each not in asked]
+        rest = list(islice(partition.members[large], _MEMBERS))
+        rest = [each for each in rest if each not in asked]
         free = [
             each
-            for each in some
-            if not any(belief.partition.slots[o] == large for o in belief.partition.weights[each])
+            for each in shown
+            if not any(partition.slots[o] == large for o in partition.weights[each])
         ]
-        for node in rng.permutation(free or some)[:4].tolist():
+        for node in rng.permutation(free or shown)[:4].tolist():
             found = nearest_open(belief, node, rest, taken, busy)
             if found is not None:
                 return _proposal(belief, node, found, "Two groups that may be one")
@@ -111,13 +113,14 @@ def _seam(
     belief: Belief, taken: Collection[Pair], busy: Collection[str], rng: np.random.Generator
 ) -> Proposal | None:
     """Two images on either side of the weakest seam of one of the bigger groups."""
-    sizes = np.array([len(each) for each in belief.partition.members])
-    big = np.flatnonzero(sizes >= 2 * _SIDE)
+    partition, some = belief.asked.partition, belief.asked.likeness.landmarks
+    big = some[partition.sizes[partition.slots[some]] >= 2 * _SIDE]
     if not len(big):
         return None
-    slot = int(rng.choice(big, p=sizes[big] / sizes[big].sum()))
-    part = belief.partition.weakest_part(slot, _SIDE)
-    rest = [each for each in belief.partition.members[slot] if each not in part]
+    slot = int(partition.slots[rng.choice(big)])
+    part = weakest_part(belief.asked.partition, slot, _SIDE, belief.asked.group_odds)
+    rest = list(islice(partition.members[slot], _MEMBERS))
+    rest = [each for each in rest if each not in part]
     if not part or not rest:
         return None
     here, there = (
@@ -142,8 +145,9 @@ def nearest_open(
     if not candidates:
         return None
     others = np.array(list(candidates), dtype=np.int64)
-    near = belief.likeness.similarities(belief.likeness.vector(node))[others]
-    unsure = belief.sure[others] < 0.7
+    like = belief.asked.likeness
+    near = like.vectors(others) @ like.vectors(np.array([node]))[0]
+    unsure = belief.asked.sure[others] < 0.7
     for place in np.lexsort((-near, unsure)).tolist():
         other = int(others[place])
         if _is_open(belief, node, other, taken, busy):
@@ -154,10 +158,12 @@ def nearest_open(
 def _is_open(
     belief: Belief, one: int, two: int, taken: Collection[Pair], busy: Collection[str]
 ) -> bool:
-    a, b = belief.images[one], belief.images[two]
-    return one != two and not {a, b} & set(busy) and pair_of(a, b) not in taken
+    a, b = belief.asked.images[one], belief.asked.images[two]
+    return one != two and a not in busy and b not in busy and pair_of(a, b) not in taken
 
 
 def _proposal(belief: Belief, one: int, two: int, reason: str) -> Proposal:
     rows = belief.pool.positions
-    return belief.pool.proposal(rows[belief.images[one]], rows[belief.images[two]], AUDIT, reason)
+    return belief.pool.proposal(
+        rows[belief.asked.images[one]], rows[belief.asked.images[two]], AUDIT, reason
+    )

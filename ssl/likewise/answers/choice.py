@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from likewise.answers.belief import JUDGED_AFTER, Belief
 from likewise.settings import Strategy
 
-MANY_GROUPS = 0.5
+MANY_GROUPS = 0.25
 """Share of the images in groups not met yet, above which groups are taken to be many and small."""
 
 

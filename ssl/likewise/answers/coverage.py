@@ -1,10 +1,10 @@
 """In which order to look at images so that few of them stand for all."""
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Float32, Shaped
+from jaxtyping import Float32, Int64
 
 _BLOCK = 512
 _NEIGHBOURHOOD = 0.02
@@ -43,15 +43,15 @@ def coverage_order(vectors: Float32[np.ndarray, "n D"]) -> Iterator[int]:
 
 
 def sampled_coverage_order(
-    vectors: Shaped[np.ndarray, "N D"],
-    rows: Shaped[np.ndarray, " n"],
+    vectors_of: Callable[[Int64[np.ndarray, " s"]], Float32[np.ndarray, "s D"]],
+    rows: Int64[np.ndarray, " n"],
     sample: int,
     rng: np.random.Generator,
 ) -> Iterator[int]:
     """All ``rows``: up to ``sample`` of them, drawn at random, in coverage order; then the rest."""
     mixed = rng.permutation(rows)
     first = np.sort(mixed[:sample])
-    for place in coverage_order(np.asarray(vectors[first], dtype=np.float32)):
+    for place in coverage_order(vectors_of(first)):
         yield int(first[place])
     yield from mixed[sample:].tolist()
 

@@ -39,7 +39,15 @@ class Edges:
         self.rows: Int64[np.ndarray, "E 2"] = np.stack((ones[order], twos[order]), axis=1)
         self.similarities: Float32[np.ndarray, " E"] = similarities[order]
 
-    def blocks(self) -> Iterator[Int64[np.ndarray, "e 2"]]:
-        """All pairs, some thousands at a time."""
-        for at in range(0, len(self.rows), _BLOCK):
-            yield self.rows[at : at + _BLOCK]
+        ends = self.rows.ravel()
+        self._places = np.argsort(ends, kind="stable") // 2
+        self._starts = np.searchsorted(np.sort(ends), np.arange(len(pool.vectors) + 1))
+
+    def of(self, row: int) -> Int64[np.ndarray, " e"]:
+        """Places of the pairs that a row is in."""
+        return np.asarray(self._places[self._starts[row] : self._starts[row + 1]])
+
+    def blocks(self, start: int = 0) -> Iterator[tuple[int, Int64[np.ndarray, "e 2"]]]:
+        """All pairs from a place on, some thousands at a time, with the place of the first."""
+        for at in range(start, len(self.rows), _BLOCK):
+            yield at, self.rows[at : at + _BLOCK]

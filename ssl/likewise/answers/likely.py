@@ -5,14 +5,16 @@ from what is believed is not asked, but some questions are controls.
 """
 
 from collections.abc import Collection, Iterator
+from heapq import heappop, heappush
 
 import numpy as np
 
 from likewise.answers.audits import AUDIT, next_audit
 from likewise.answers.belief import FIRST, Belief
-from likewise.answers.calibrating import calibration_pair
+from likewise.answers.calibrating import CalibrationPairs
 from likewise.answers.edges import Edges
 from likewise.answers.ledger import Ledger
+from likewise.answers.links import Links
 from likewise.answers.pool import Pool, Proposal, any_open_pair
 from likewise.answers.reserved import SHARE
 from likewise.answers.standing import Pair, pair_of
@@ -30,7 +32,17 @@ class LikelyFirst:
     def __init__(self, pool: Pool, seed: int, belief: Belief | None = None) -> None:
         self.pool, self.seed = pool, seed
         self.belief = belief or Belief(pool)
+        self.calibration = CalibrationPairs(pool)
+        self._changed = self.belief.watch()
+        self.calibration.draw(Links(), (), (), np.random.default_rng(seed))  # prepares it
         self._edges: Edges | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        """Look at all pairs anew."""
+        self._asked, self._at = self.belief.asked, 0
+        """The pairs of the neighbour graph before ``at`` are settled, but for those that wait."""
+        self._waiting: list[int] = []
 
     def next(
         self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str] = ()
@@ -45,7 +57,7 @@ class LikelyFirst:
         rng = np.random.default_rng((self.seed, len(taken)))
         drawn, other = float(rng.random()), None
         if drawn < SHARE:
-            other = calibration_pair(self.pool, ledger.links, taken, busy, rng)
+            other = self.calibration.draw(ledger.links, taken, busy, rng)
         elif drawn < SHARE + CONTROLS and len(self.belief.answers) >= FIRST:
             other = next_audit(self.belief, taken, busy, rng)
         return other or proposal
@@ -57,31 +69,56 @@ class LikelyFirst:
     def _likeliest(
         self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str]
     ) -> Proposal | None:
-        partition, ids = self.belief.partition, self.pool.ids
         self._edges = self._edges or Edges(self.pool, self.seed)
-        slots = np.full(len(self.pool.vectors), -1, dtype=np.int64)
-        rows = [self.pool.positions[image] for image in self.belief.images]
-        slots[rows] = partition.slots[: len(rows)]
-        settled: dict[tuple[int, int], bool] = {}
+        if self._asked is not self.belief.asked:
+            self._begin()
+        self._look_again(self._edges)
+        put_off, found = list[int](), None
+        for place in self._places(self._edges):
+            one, two = self._edges.rows[place].tolist()
+            ids = self.pool.ids[one], self.pool.ids[two]
+            if not self._is_open(one, two, ledger):
+                continue
+            if not set(ids).isdisjoint(busy) or pair_of(*ids) in taken:
+                if pair_of(*ids) not in ledger.answered():
+                    put_off.append(place)
+                continue
+            put_off.append(place)
+            if ledger.links.relation(*ids) is None:
+                found = self.pool.proposal(one, two, _NAME, "The most similar open pair")
+            else:
+                found = self.pool.proposal(one, two, AUDIT, "Answers disagree about these")
+            break
+        for place in put_off:
+            heappush(self._waiting, place)
+        return found
 
-        def denied(one: int, two: int) -> bool:
-            small, large = sorted((one, two), key=lambda slot: len(partition.members[slot]))
-            if (small, large) not in settled:
-                weight = partition.between(partition.members[small], large)
-                settled[small, large] = weight < _DENIED
-            return settled[small, large]
+    def _places(self, edges: Edges) -> Iterator[int]:
+        """Places of pairs that may be open: of those that wait, then of the next ones."""
+        while self._waiting:
+            yield heappop(self._waiting)
+        for at, block in edges.blocks(self._at):
+            slots = self._asked.slots_at(block)
+            for place in np.flatnonzero((slots[:, 0] != slots[:, 1]) | (slots[:, 0] < 0)).tolist():
+                self._at = at + place + 1
+                yield at + place
+            self._at = at + len(block)
 
-        for block in self._edges.blocks():
-            ends = slots[block]
-            for place in np.flatnonzero((ends[:, 0] != ends[:, 1]) | (ends[:, 0] < 0)).tolist():
-                (one, two), (here, there) = block[place].tolist(), ends[place].tolist()
-                if ids[one] in busy or ids[two] in busy or pair_of(ids[one], ids[two]) in taken:
-                    continue
-                known = ledger.links.relation(ids[one], ids[two]) is not None
-                if known and not self.belief.noisy:
-                    continue
-                if here < 0 or there < 0 or not denied(here, there):
-                    if known:
-                        return self.pool.proposal(one, two, AUDIT, "Answers disagree about these")
-                    return self.pool.proposal(one, two, _NAME, "The most similar open pair")
-        return None
+    def _is_open(self, one: int, two: int, ledger: Ledger) -> bool:
+        """Whether it is worth asking about two rows: not if it is implied, or believed."""
+        here, there = self._asked.slots_at(np.array([one, two])).tolist()
+        if here >= 0 and here == there:
+            return False
+        ids = self.pool.ids[one], self.pool.ids[two]
+        if ledger.links.relation(*ids) is not None and not self.belief.noisy:
+            return False
+        known = here >= 0 and there >= 0
+        return not known or self._asked.partition.between(here, there) >= _DENIED
+
+    def _look_again(self, edges: Edges) -> None:
+        """Let passed pairs of images wait again that something changed about."""
+        rows = [self.pool.positions[self._asked.images[node]] for node in self._changed]
+        again = {place for row in rows for place in edges.of(row).tolist() if place < self._at}
+        for place in again.difference(self._waiting):
+            heappush(self._waiting, place)
+        self._changed.clear()

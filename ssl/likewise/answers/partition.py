@@ -1,51 +1,39 @@
-"""Groups of the greatest weight: nodes joined by weighted pairs, moved, merged and split.
+"""Groups of nodes that weighted pairs join: who is in which, and what ties groups to each other.
 
-A pair's weight is the log of how much likelier its answers are if the two are the same. The groups
-are sought that make the sum of the weights inside groups, and of the log odds that the embedding
-gives, as large as local moves can make it (iterated conditional modes; correlation clustering
-with a prior). Images share a group only where similar answers connect them.
+A pair's weight is the log of how much likelier its answers are if the two are the same. Images
+share a group only where similar answers connect them. Which groups are best is for
+`likewise.answers.moves` and `likewise.answers.contraction` to find.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
-from itertools import pairwise
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 
-_VISITS = 200
-"""Nodes that are reconsidered after a change, at most."""
-_CUTS = 12
-"""Pairs of a path that are tried as the place to cut a group."""
-_GAIN = 1e-9
-
-
-@runtime_checkable
-class Prior(Protocol):
-    """What is known of the groups without the answers."""
-
-    def node_odds(self, node: int) -> Float64[np.ndarray, " G"]:
-        """Log odds of each slot against a group of its own."""
-        ...
-
-    def group_odds(self, one: Collection[int], slot: int) -> float:
-        """Log odds that these nodes, a group, are the same as the one of a slot."""
-        ...
+_NOTHING = 1e-9
 
 
 class Partition:
     """Nodes from 0 on, each in the group of one slot; slots are used again."""
 
-    def __init__(self, prior: Prior) -> None:
-        self._prior = prior
+    def __init__(self) -> None:
         self.weights: list[dict[int, float]] = []
         """For each node the others it was asked against."""
         self.members: list[dict[int, None]] = []
         """By slot, in the order they joined; empty for a free slot."""
+        self.ties: list[dict[int, float]] = []
+        """By slot: the sum of the weights to each other slot, where there is any."""
         self.slots: Int64[np.ndarray, " capacity"] = np.zeros(256, np.int64)
         """By node."""
+        self.sizes: Int64[np.ndarray, " capacity"] = np.zeros(256, np.int64)
+        """Members by slot."""
         self._free: list[int] = []
+
+    @property
+    def groups(self) -> int:
+        """How many there are, those of one node included."""
+        return len(self.members) - len(self._free)
 
     def add_node(self) -> int:
         """A new node in a group of its own."""
@@ -53,187 +41,110 @@ class Partition:
         self.weights.append({})
         if node == len(self.slots):
             self.slots = np.concatenate((self.slots, np.zeros_like(self.slots)))
-        self._put(node, self._empty_slot())
+        self._join(node, self._empty_slot())
         return node
 
     def weigh(self, one: int, two: int, weight: float | None) -> None:
-        """Set the weight of a pair; None takes it away. Groups stay until `improve`."""
+        """Set the weight of a pair; None takes it away. Groups stay as they are."""
+        before = self.weights[one].get(two, 0.0)
         if weight is None:
             self.weights[one].pop(two, None)
             self.weights[two].pop(one, None)
         else:
             self.weights[one][two] = self.weights[two][one] = weight
+        self._tie(int(self.slots[one]), int(self.slots[two]), (weight or 0.0) - before)
 
-    def improve(self, nodes: Iterable[int]) -> set[int]:
-        """Move, merge and split around these nodes until nothing helps; return who was visited."""
-        queue, visited = deque(dict.fromkeys(nodes)), set[int]()
-        for _ in range(_VISITS):
-            if not queue:
-                break
-            node = queue.popleft()
-            visited.add(node)
-            touched = self._move(node) or self._merge(node) or self._split(node)
-            for each in touched:
-                if each not in queue:
-                    queue.append(each)
-        return visited
+    def between(self, one: int, two: int) -> float:
+        """Sum of the weights between two slots."""
+        return self.ties[one].get(two, 0.0)
 
-    def evidence(self, node: int, slots: int) -> Float64[np.ndarray, " G"]:
-        """Sum of the weights between a node and the members of each slot."""
-        found = np.zeros(slots)
-        for other, weight in self.weights[node].items():
-            found[self.slots[other]] += weight
-        return found
+    def contested(self) -> Iterator[int]:
+        """The nodes of pairs whose weight says otherwise than the groups."""
+        for node, weights in enumerate(self.weights):
+            slot = self.slots[node]
+            if any((self.slots[o] == slot) != (w > 0) for o, w in weights.items() if w):
+                yield node
 
-    def _move(self, node: int) -> list[int]:
-        """Put a node into the best group that a similar answer ties it to, or on its own."""
-        here = int(self.slots[node])
-        tied = {int(self.slots[o]) for o, weight in self.weights[node].items() if weight > 0}
-        if not tied and len(self.members[here]) == 1:
-            return []
-        count = len(self.members)
-        score = self._prior.node_odds(node) + self.evidence(node, count)
-        alone = len(self.members[here]) == 1
-        stays = 0.0 if alone else float(score[here]) if here in tied else -np.inf
-        options = [slot for slot in tied if slot != here]
-        best = max(options, key=lambda slot: (float(score[slot]), -slot), default=None)
-        if best is not None and score[best] > max(stays, 0.0) + _GAIN:
-            target = best
-        elif not alone and stays < -_GAIN:
-            target = self._empty_slot()
-        else:
-            return []
-        self._take(node)
-        self._put(node, target)
-        return [node, *self.weights[node], *self._fall_apart(here)]
+    def move(self, nodes: Iterable[int], target: int | None = None) -> int:
+        """Put nodes into a slot, by default an empty one; return which."""
+        slot = self._empty_slot() if target is None else target
+        for node in nodes:
+            self._leave(node)
+            self._join(node, slot)
+        return slot
 
-    def _merge(self, node: int) -> list[int]:
-        """Join the group of a node with another that similar answers of the node tie it to."""
-        here = int(self.slots[node])
-        others = {int(self.slots[o]) for o, weight in self.weights[node].items() if weight > 0}
-        for other in sorted(others - {here}):
-            small, large = sorted((here, other), key=lambda slot: (len(self.members[slot]), slot))
-            gain = self.between(self.members[small], large)
-            if gain + self._prior.group_odds(self.members[small], large) > _GAIN:
-                moved = list(self.members[small])
-                for each in moved:
-                    self._take(each)
-                    self._put(each, large)
-                return [node, *moved[:_CUTS]]
-        return []
+    def merge(self, one: int, two: int) -> list[int]:
+        """Make one group of two; return the nodes that moved, those of the smaller one."""
+        small, large = sorted((one, two), key=lambda slot: (len(self.members[slot]), -slot))
+        moved = list(self.members[small])
+        self.move(moved, large)
+        return moved
 
-    def _split(self, node: int) -> list[int]:
-        """Cut the group of a node between it and one that it was said to differ from."""
-        here = int(self.slots[node])
-        for other, weight in self.weights[node].items():
-            if weight >= 0 or self.slots[other] != here:
-                continue
-            part = self._best_cut(node, other)
-            if part:
-                target = self._empty_slot()
-                for each in part:
-                    self._take(each)
-                    self._put(each, target)
-                border = {o for each in part for o in self.weights[each] if o not in part}
-                return [node, other, *sorted(border)[:_CUTS]]
-        return []
+    def scatter(self) -> None:
+        """Put every node into a group of its own."""
+        count = len(self.weights)
+        self.members = [{node: None} for node in range(count)]
+        self.ties = [dict(each) for each in self.weights]
+        self.slots[:count] = np.arange(count)
+        self.sizes = np.ones(max(256, 2 * count), np.int64)
+        self.sizes[count:] = 0
+        self._free = []
 
-    def _best_cut(self, node: int, other: int) -> set[int]:
-        """The smaller part of the group after the best cut between two nodes; empty if none."""
-        here = int(self.slots[node])
-        parents, best, least = self._tree(node), set[int](), -_GAIN
-        path = [other]
-        while path[-1] != node and path[-1] in parents:
-            path.append(parents[path[-1]])
-        links = sorted(pairwise(path), key=lambda pair: self.weights[pair[0]][pair[1]])
-        for far, _ in links[:_CUTS]:
-            beyond = _below(parents, far)
-            part = beyond if 2 * len(beyond) <= len(self.members[here]) else (
-                set(self.members[here]) - beyond
-            )  # fmt: skip
-            cost = sum(
-                weight
-                for each in part
-                for o, weight in self.weights[each].items()
-                if self.slots[o] == here and o not in part
-            )
-            if len(part) > 1 or len(self.members[here]) > 2:
-                cost += self._prior.group_odds(part, here)
-            if cost < least:
-                best, least = part, cost
-        return best
+    def regroup(self, labels: Int64[np.ndarray, " M"]) -> None:
+        """Make the nodes with the same label a group."""
+        self.scatter()
+        first: dict[int, int] = {}
+        for node, label in enumerate(labels.tolist()):
+            target = first.setdefault(label, int(self.slots[node]))
+            if target != self.slots[node]:
+                self.move([node], target)
 
-    def weakest_part(self, slot: int, least: int) -> set[int]:
-        """The part of a group that the least weight ties to the rest; empty if there is none.
+    def reconnect(self, nodes: Iterable[int]) -> list[int]:
+        """Split what similar answers connect no longer, where that can only part these nodes.
 
-        What the embedding says counts, and how many images would be misplaced. The parts are those
-        beyond one pair of the tree from the oldest member, of the most even ones, with at least
-        ``least`` nodes on either side.
+        All but the part that is looked through last become groups of their own; costs about as
+        much as the smaller parts. Returns the nodes that left.
         """
-        count = len(self.members[slot])
-        parents = self._tree(next(iter(self.members[slot])))
-        below = dict.fromkeys(parents, 1)
-        for node in reversed(parents):
-            if parents[node] != node:
-                below[parents[node]] += below[node]
-        sides = {node: min(size, count - size) for node, size in below.items()}
-        even = sorted((node for node in parents if sides[node] >= least), key=lambda n: -sides[n])
-        best, weakest = set[int](), np.inf
-        for node in even[:_CUTS]:
-            part = _below(parents, node)
-            rest = [each for each in self.members[slot] if each not in part]
-            small, large = (part, set(rest)) if len(part) <= len(rest) else (set(rest), part)
-            weight = sum(
-                (w for each in small for o, w in self.weights[each].items() if o in large), 0.0
-            )
-            weight += self._prior.group_odds(small, slot) - float(np.log(len(small)))
-            if weight < weakest:
-                best, weakest = small, weight
-        return best
-
-    def between(self, nodes: Collection[int], slot: int) -> float:
-        """Sum of the weights between some nodes and the members of a slot."""
-        weights = (
-            weight
-            for node in nodes
-            for other, weight in self.weights[node].items()
-            if self.slots[other] == slot
-        )
-        return sum(weights, 0.0)
-
-    def reconnect(self, node: int) -> list[int]:
-        """Split the group of a node where no similar answer connects it any more."""
-        return self._fall_apart(int(self.slots[node]))
-
-    def _fall_apart(self, slot: int) -> list[int]:
-        """Make a group of each connected part of a slot; return those that left."""
-        rest, parts = dict(self.members[slot]), []
-        while rest:
-            part = set(self._tree(next(iter(rest))))
-            parts.append(part)
-            for node in part:
-                rest.pop(node, None)
-        parts.sort(key=len, reverse=True)
         left: list[int] = []
-        for part in parts[1:]:
-            target = self._empty_slot()
-            for node in sorted(part):
-                self._take(node)
-                self._put(node, target)
-                left.append(node)
+        by_slot: dict[int, dict[int, None]] = {}
+        for node in nodes:
+            by_slot.setdefault(int(self.slots[node]), {})[node] = None
+        for slot, some in by_slot.items():
+            for part in self._parts(slot, list(some)):
+                self.move(sorted(part))
+                left += sorted(part)
         return left
 
-    def _tree(self, start: int) -> dict[int, int]:
-        """The nodes of a group that similar answers tie to one, with the node before each."""
-        here = self.slots[start]
-        parents, queue = {start: start}, deque([start])
-        while queue:
-            node = queue.popleft()
-            for other, weight in self.weights[node].items():
-                if weight > 0 and other not in parents and self.slots[other] == here:
-                    parents[other] = node
-                    queue.append(other)
-        return parents
+    def _parts(self, slot: int, starts: list[int]) -> list[set[int]]:
+        """The parts of a group that hold one of these members each, but for the last one found."""
+        parts: list[set[int]] = []
+        walks = [({start}, deque([start])) for start in starts]
+        owner = {start: place for place, start in enumerate(starts)}
+        alive = dict.fromkeys(range(len(starts)))
+        while len(alive) > 1:
+            for place in list(alive):
+                if place not in alive or len(alive) == 1:
+                    continue
+                seen, queue = walks[place]
+                if not queue:
+                    parts.append(seen)
+                    del alive[place]
+                    continue
+                for other, weight in self.weights[queue.popleft()].items():
+                    if weight <= 0 or other in seen or self.slots[other] != slot:
+                        continue
+                    met = owner.get(other, place)
+                    if met != place:  # two walks are one: go on with both as this one
+                        there, more = walks[met]
+                        seen |= there
+                        queue.extend(more)
+                        owner.update(dict.fromkeys(there, place))
+                        del alive[met]
+                    else:
+                        seen.add(other)
+                        queue.append(other)
+                        owner[other] = place
+        return parts
 
     def _empty_slot(self) -> int:
         while self._free:
@@ -241,28 +152,33 @@ class Partition:
             if not self.members[slot]:
                 return slot
         self.members.append({})
+        self.ties.append({})
+        if len(self.members) > len(self.sizes):
+            self.sizes = np.concatenate((self.sizes, np.zeros_like(self.sizes)))
         return len(self.members) - 1
 
-    def _put(self, node: int, slot: int) -> None:
+    def _join(self, node: int, slot: int) -> None:
         self.slots[node] = slot
+        self.sizes[slot] += 1
         self.members[slot][node] = None
+        for other, weight in self.weights[node].items():
+            self._tie(slot, int(self.slots[other]), weight)
 
-    def _take(self, node: int) -> None:
+    def _leave(self, node: int) -> None:
         slot = int(self.slots[node])
+        for other, weight in self.weights[node].items():
+            self._tie(slot, int(self.slots[other]), -weight)
+        self.sizes[slot] -= 1
         del self.members[slot][node]
         if not self.members[slot]:
             self._free.append(slot)
 
-
-def _below(parents: dict[int, int], node: int) -> set[int]:
-    """The nodes of a tree (in order from its root) that hang on one, itself included."""
-    return set(_hanging(parents, node))
-
-
-def _hanging(parents: dict[int, int], node: int) -> Iterator[int]:
-    found = {node}
-    yield node
-    for each, before in parents.items():
-        if each not in found and before in found and each != before:
-            found.add(each)
-            yield each
+    def _tie(self, one: int, two: int, weight: float) -> None:
+        if one == two:
+            return
+        total = self.ties[one].get(two, 0.0) + weight
+        if abs(total) > _NOTHING:
+            self.ties[one][two] = self.ties[two][one] = total
+        else:
+            self.ties[one].pop(two, None)
+            self.ties[two].pop(one, None)

@@ -8,13 +8,12 @@ pairs are asked first instead (`likewise.answers.choice`).
 """
 
 from collections.abc import Collection, Iterator
+from heapq import heappop, heappush
 
 import numpy as np
-from jaxtyping import Int64
 
 from likewise.answers.audits import AUDIT, audit_share, next_audit
-from likewise.answers.belief import Belief, View
-from likewise.answers.calibrating import calibration_pair
+from likewise.answers.belief import Belief
 from likewise.answers.choice import choose_strategy
 from likewise.answers.coverage import sampled_coverage_order
 from likewise.answers.ledger import Ledger
@@ -42,12 +41,21 @@ class CoverPlace:
         self.pool, self.seed = pool, seed
         self.belief = belief or Belief(pool)
         self._likely = LikelyFirst(pool, seed, self.belief)
+        self._changed = self.belief.watch()
         rng = np.random.default_rng(seed)
-        self._order = sampled_coverage_order(pool.vectors, pool.rows, SAMPLE, rng)
+        self._order = sampled_coverage_order(pool.half_whitened, pool.rows, SAMPLE, rng)
         self._seen: list[str] = []
-        self._start = 0
         for _ in zip(range(_PREPARED), self.exemplars(), strict=False):
             pass  # so that the first question comes as quickly as the others
+        self._begin()
+
+    def _begin(self) -> None:
+        """Look at all images anew."""
+        self._asked, self._patience = self.belief.asked, PATIENCE
+        self._passed: dict[str, int] = {}
+        """The images that were looked at, with their places in coverage order."""
+        self._waiting: list[int] = []
+        """Places of those that may have to be asked about again: a heap."""
 
     def next(
         self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str] = ()
@@ -56,17 +64,15 @@ class CoverPlace:
         self.belief.follow(ledger)
         if choose_strategy(self.belief).strategy == "likely-first":
             return self._likely.next(ledger, taken, busy)
-        proposal, patience = self._place(ledger, taken, busy, PATIENCE), PATIENCE
-        while proposal is None and patience <= len(self.pool.rows):
-            patience *= 2  # everything was looked at: those that waited get a second chance
-            proposal = self._place(ledger, taken, busy, patience)
-        proposal = proposal or any_open_pair(self.pool, ledger.links, taken, _NAME)
+        proposal = self._place(ledger, taken, busy) or any_open_pair(
+            self.pool, ledger.links, taken, _NAME
+        )
         if proposal is None:
             return None
         rng = np.random.default_rng((self.seed, len(taken)))
         drawn, other = float(rng.random()), None
         if drawn < SHARE:
-            other = calibration_pair(self.pool, ledger.links, taken, busy, rng)
+            other = self._likely.calibration.draw(ledger.links, taken, busy, rng)
         elif drawn < SHARE + audit_share(self.belief):
             other = next_audit(self.belief, taken, busy, rng)
         return other or proposal
@@ -79,61 +85,96 @@ class CoverPlace:
             yield self._seen[-1]
 
     def _place(
-        self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str], patience: int
+        self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str]
     ) -> Proposal | None:
         """The next question about the first image in order whose place is not sure."""
-        belief = self.belief
-        for image in self.exemplars():
-            if image in busy:
+        if self._asked is not self.belief.asked:
+            self._begin()
+        self._look_again(self._changed)
+        put_off, found = list[int](), None
+        while found is None:
+            place = self._next_place()
+            if place is None:
+                self._patience *= 2  # those that waited get a second chance
+                if self._patience > 2 * len(self.pool.rows):
+                    break
+                self._look_again(range(len(self._asked)))
                 continue
-            node = belief.nodes.get(image, -1)
-            asked = len(belief.partition.weights[node]) if node >= 0 else 0
-            if asked < patience and (not asked or belief.sure[node] < STOP):
-                proposal = self._ask(image, asked, ledger, taken, busy)
-                if proposal is not None:
-                    return proposal
-        return None
+            image = self._seen[place]
+            if image in busy:
+                put_off.append(place)
+            elif not self._is_settled(self._asked.nodes.get(image, -1)):
+                found = self._ask(image, ledger, taken, busy)
+                if found is not None or len(taken) > len(ledger.answered()):
+                    put_off.append(place)
+        for place in put_off:
+            heappush(self._waiting, place)
+        return found
+
+    def _next_place(self) -> int | None:
+        """Of an image that waits, or else of the next one in coverage order."""
+        if self._waiting:
+            return heappop(self._waiting)
+        place = len(self._passed)
+        if place == len(self._seen):
+            row = next(self._order, None)
+            if row is None:
+                return None
+            self._seen.append(self.pool.ids[row])
+        self._passed[self._seen[place]] = place
+        return place
+
+    def _look_again(self, nodes: Collection[int]) -> None:
+        """Let the images that were passed wait again if their place is not sure any more."""
+        waiting = set(self._waiting)
+        for node in nodes:
+            place = self._passed.get(self._asked.images[node])
+            if place is not None and place not in waiting and not self._is_settled(node):
+                heappush(self._waiting, place)
+        self._changed.clear()
+
+    def _is_settled(self, node: int) -> bool:
+        if node < 0:
+            return False
+        asked = len(self._asked.partition.weights[node])
+        return asked >= self._patience or (asked > 0 and float(self._asked.sure[node]) >= STOP)
 
     def _ask(
-        self,
-        image: str,
-        asked: int,
-        ledger: Ledger,
-        taken: Collection[Pair],
-        busy: Collection[str],
+        self, image: str, ledger: Ledger, taken: Collection[Pair], busy: Collection[str]
     ) -> Proposal | None:
         """``image`` against the nearest member of the likeliest group that is left to ask."""
         belief, row = self.belief, self.pool.positions[image]
-        if not belief.images:
+        if not belief.asked.images:
             others = (each for each in self.exemplars() if each != image and each not in busy)
             for name in others:
                 if pair_of(image, name) not in taken:
                     there = self.pool.positions[name]
                     return self.pool.proposal(row, there, _NAME, "A first comparison")
             return None
-        view = belief.view(image)
-        slots = belief.partition.slots[: len(belief.images)]
-        for other in self._likeliest(view, slots):
-            name = belief.images[other]
+        asked, node = belief.asked, belief.asked.nodes.get(image, -1)
+        candidates = asked.near(row)
+        slots = asked.partition.slots[candidates]
+        views = asked.views(np.array([row]))
+        odds = views.odds[0, np.searchsorted(views.slots, slots)]
+        near = asked.likeness.vectors(candidates) @ self.pool.half_whitened(np.array([row]))[0]
+        unsure = asked.sure[candidates] < _SURE
+        for place in np.lexsort((-near, unsure, slots, -odds)).tolist():
+            name = asked.images[candidates[place]]
             if name == image or name in busy or pair_of(image, name) in taken:
                 continue
             there = self.pool.positions[name]
             relation = ledger.links.relation(image, name)
             if relation is None:
-                groups, size = len(np.unique(slots)), len(belief.partition.members[slots[other]])
-                return self.pool.proposal(row, there, _NAME, _reason(groups, size, asked))
-            if belief.noisy and view.odds[slots[other]] > 1 - STOP:
+                size = int(asked.partition.sizes[slots[place]])
+                before = node >= 0 and bool(asked.partition.weights[node])
+                reason = _reason(asked.partition.groups, size, before)
+                return self.pool.proposal(row, there, _NAME, reason)
+            if belief.noisy and odds[place] > 1 - STOP:
                 return self.pool.proposal(row, there, AUDIT, "Is this really its group?")
         return None
 
-    def _likeliest(self, view: View, slots: Int64[np.ndarray, " M"]) -> Iterator[int]:
-        """Nodes, those of the likeliest group first, in it the sure ones, then by similarity."""
-        chances = view.odds[slots]
-        unsure = self.belief.sure[: len(slots)] < _SURE
-        yield from np.lexsort((-view.similarities, unsure, slots, -chances)).tolist()
 
-
-def _reason(groups: int, members: int, asked: int) -> str:
+def _reason(groups: int, members: int, asked: bool) -> str:
     if groups == 1:
         return "The only group that is left to compare with" if asked else "A first comparison"
     which = "Next likeliest" if asked else "Likeliest"

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +12,7 @@ from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
 from likewise.answers.standing import Pair, pair_of
 from likewise.neighbours.vectors import Embeddings
+from likewise.neighbours.whitening import HalfWhitening, half_whitening
 
 _COMPARED = 2**25
 """Numbers that one image is compared with, at most: 100,000 images in 335 dimensions."""
@@ -68,6 +70,14 @@ class Pool:
     """Row of each image that may be asked about."""
     neighbours: Int[np.ndarray, "N k"] | None = None
     """Rows of the images nearest to each, nearest first, -1 where there are fewer; if known."""
+
+    def half_whitened(self, rows: Int64[np.ndarray, " m"]) -> Float32[np.ndarray, "m D"]:
+        """The unit vectors of some rows in which groups are sought."""
+        return self._whitening(self.vectors[rows])
+
+    @cached_property
+    def _whitening(self) -> HalfWhitening:
+        return half_whitening(self.vectors, self.rows)
 
     def proposal(self, one: int, two: int, strategy: str, reason: str) -> Proposal:
         """The pair of two rows."""

@@ -122,5 +122,5 @@ def proposer_for(
             return UncertainPairs(pool, seed)
         case "likely-first":
             return LikelyFirst(pool, seed)
-        case "cover-place-spread" | "cover-place":
+        case "cover-place-spread":
             return CoverPlace(pool, seed)

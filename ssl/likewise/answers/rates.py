@@ -96,3 +96,19 @@ def estimate_rates(tallies: Mapping[str, Tally], ability: Ability | None = None)
 
 def _mean(wrong: float, all_of_them: float, prior_wrong: float, prior_right: float) -> float:
     return (wrong + prior_wrong) / (all_of_them + prior_wrong + prior_right)
+
+
+def log_density(tallies: Mapping[str, Tally], rates: ErrorRates) -> float:
+    """Log probability of the tallied answers, times the density of the common rates."""
+    start = Tally(_MISSES[0], sum(_MISSES), _FALSES[0], sum(_FALSES))
+    counted = [(rates.of(name), tally) for name, tally in tallies.items()]
+    total = 0.0
+    for found, tally in (*counted, (rates.common, start)):
+        total += _log_chance(found.miss, tally.missed, tally.similar)
+        total += _log_chance(found.false, tally.false, tally.dissimilar)
+    return total
+
+
+def _log_chance(rate: float, wrong: float, all_of_them: float) -> float:
+    rate = min(max(rate, _LEAST), 1 - _LEAST)
+    return wrong * math.log(rate) + (all_of_them - wrong) * math.log1p(-rate)

@@ -31,7 +31,7 @@ class NearestPairs:
     ) -> Proposal | None:
         """See `likewise.answers.pool.Proposer`."""
         pool = self.pool
-        for block in self._edges.blocks():
+        for _, block in self._edges.blocks():
             for one, two in block.tolist():
                 if pool.ids[one] in busy or pool.ids[two] in busy:
                     continue

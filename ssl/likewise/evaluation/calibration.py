@@ -1,31 +1,39 @@
 """From a similarity to the probability that two images are the same, learnt from answers. Pure.
 
 The pairs kept for calibration were drawn uniformly over similarity, so at each similarity they say
-how often a pair is the same, whatever the draw. Other answers were chosen because of what was known
-of their images: they share the slope, and each way of choosing has an offset of its own (Prentice &
-Pyke 1979 on case-control samples). Shapes: n answers, K similarities, S draws.
+how often a pair is the same. The curve is Platt's (1999), over the distance d of the vectors, above
+a floor: P(same) = l + (1 - l) / (1 + exp(-b (c - d))). An answer is not the truth: with the rates m
+of misses and f of false ones, "similar" is said with probability f + (1 - m - f) P (as in the
+psychometric curves of Wichmann & Hill 2001). The three numbers are averaged over their posterior,
+summed on a grid: with few answers a best fit would be much too sure. From `ISOTONIC_FROM` answers
+on, isotonic regression takes over. Shapes: n answers, K similarities, S draws, G grid points.
 """
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float64
 
-from likewise.evaluation.logistic import fit_logistic, posterior, sigmoid
+from likewise.evaluation.logistic import sigmoid
 
 FEWEST = 20
 """Drawn answers below which nothing is said."""
-FEWEST_KIND = 4
-"""Similar and dissimilar answers below which nothing is said, each."""
 ISOTONIC_FROM = 1000
 """Drawn answers from which isotonic regression takes over: it needs no shape, but many answers."""
 DRAWS = 400
 LEVEL = 0.95
-_WIDTH = 20.0
-"""Standard deviation of the prior of a coefficient, similarities standardised."""
-_OFFSET = 2.0
-"""The same for the offset of a way of choosing."""
+_FLOORS = (0.0, 0.0, 0.001, 0.003, 0.01, 0.03)
+"""What the share of same pairs may level off at where images are far apart, all equally likely."""
+_SLOPES = (2.0, 200.0, 25)
+"""Least and greatest slope per unit of distance, and how many between them."""
+_USUAL_SLOPE, _SPREAD = 30.0, 1.0
+"""Median of the slope's prior, and the standard deviation of its logarithm. This and the floors
+were chosen on digits and faces."""
+_CENTRES, _BEYOND = 41, 0.25
+"""Places where the curve may rise; so much of the range beyond both of its ends."""
+_RATES = (0.01, 0.005)
+"""Error rates that everybody is granted: misses and false ones."""
 _LEVELS = 257
 
 
@@ -36,8 +44,6 @@ class Calibration:
     method: Literal["platt", "isotonic"]
     answers: int
     """Drawn ones it rests on."""
-    others: int
-    """Answers chosen otherwise that told the slope."""
     levels: Float64[np.ndarray, " K"]
     """Similarities, rising."""
     chances: Float64[np.ndarray, " K"]
@@ -56,9 +62,51 @@ class Calibration:
         return float(low), float(high)
 
 
-def enough(same: Bool[np.ndarray, " n"], drawn: int) -> bool:
-    """Whether so many answers, ``drawn`` of them for calibration, can tell anything."""
-    return drawn >= FEWEST and min(int(same.sum()), int((~same).sum())) >= FEWEST_KIND
+def enough(same: Bool[np.ndarray, " n"]) -> bool:
+    """Whether answers can tell anything: `FEWEST` of them, of both kinds."""
+    return len(same) >= FEWEST and bool(same.any()) and not bool(same.all())
+
+
+def calibrate(
+    similarities: Float64[np.ndarray, " n"],
+    same: Bool[np.ndarray, " n"],
+    levels: Float64[np.ndarray, " K"],
+    rates: Float64[np.ndarray, "n 2"] | None = None,
+    weights: Float64[np.ndarray, " n"] | None = None,
+    seed: int = 0,
+) -> Calibration | None:
+    """Learn the probability from drawn answers; None where there are too few.
+
+    Args:
+        similarities: Of the answered pairs.
+        same: Whether each was called similar.
+        levels: Similarities to describe it at, rising; `levels_of` gives some.
+        rates: How often who gave the answer misses a same pair and calls a different one similar.
+        weights: How many pairs each answer stands for; needed where pairs were drawn by another
+            similarity than the one here. By default all the same.
+        seed: Of the draws.
+    """
+    if not enough(same):
+        return None
+    counts = np.ones(len(same)) if weights is None else _effective(weights)
+    errors = np.maximum(np.zeros((len(same), 2)) if rates is None else rates, _RATES)
+    rng = np.random.default_rng(seed)
+    if len(same) >= ISOTONIC_FROM:
+        targets = (same - errors[:, 1]) / (1 - errors.sum(axis=1))
+        resampled = rng.exponential(size=(DRAWS // 2, len(same)))
+        curves = np.stack(
+            [
+                np.clip(isotonic(similarities, targets, each * counts, levels), 0.0, 1.0)
+                for each in (np.ones(len(same)), *resampled)
+            ]
+        )
+        return Calibration("isotonic", len(same), levels, curves[0], curves[1:])
+    at = _scale(levels)
+    grid = _grid(float(at[0]), float(at[-1]))
+    chance = _posterior(grid, _scale(similarities), same, errors, counts)
+    drawn = grid[rng.choice(len(grid), DRAWS, p=chance)]
+    draws = _curves(drawn, at)
+    return Calibration("platt", len(same), levels, draws.mean(axis=0), draws)
 
 
 def _scale(similarity: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
@@ -66,58 +114,40 @@ def _scale(similarity: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*s
     return np.asarray(-np.sqrt(np.maximum(2 - 2 * similarity, 0.0)))
 
 
-def calibrate(
-    similarities: Float64[np.ndarray, " n"],
-    same: Bool[np.ndarray, " n"],
-    levels: Float64[np.ndarray, " K"],
-    chosen: Int64[np.ndarray, " n"] | None = None,
-    weights: Float64[np.ndarray, " n"] | None = None,
-    seed: int = 0,
-) -> Calibration | None:
-    """Learn the probability from answers; None where there are too few.
-
-    Args:
-        similarities: Of the answered pairs.
-        same: Whether each was called similar.
-        levels: Similarities to describe it at, rising; `levels_of` gives some.
-        chosen: 0 where a pair was drawn (for calibration, or at random); else the number of
-            the way in which it was chosen. By default all were drawn.
-        weights: How many pairs each answer stands for; needed where pairs were drawn by another
-            similarity than the one here. By default all the same.
-        seed: Of the draws.
-    """
-    ways = np.zeros(len(same), np.int64) if chosen is None else chosen
-    drawn = ways == 0
-    if not enough(same, int(drawn.sum())):
-        return None
-    counts = np.ones(len(same)) if weights is None else _effective(weights)
-    rng = np.random.default_rng(seed)
-    answers, others = int(drawn.sum()), int((~drawn).sum())
-    if answers >= ISOTONIC_FROM:
-        chances = isotonic(similarities[drawn], same[drawn].astype(float), counts[drawn], levels)
-        resampled = rng.exponential(size=(DRAWS // 2, answers)) * counts[drawn]
-        draws = np.stack(
-            [
-                isotonic(similarities[drawn], same[drawn].astype(float), each, levels)
-                for each in resampled
-            ]
-        )
-        return Calibration("isotonic", answers, 0, levels, chances, draws)
-    near = _scale(similarities)
-    middle, spread = float(near.mean()), float(near.std()) or 1.0
-    offsets = [ways == way for way in np.unique(ways[~drawn])]
-    design = np.column_stack(((near - middle) / spread, np.ones(len(same)), *offsets)).astype(
-        np.float64
+def _grid(lowest: float, highest: float) -> Float64[np.ndarray, "G 3"]:
+    """Centres, slopes and floors."""
+    beyond = _BEYOND * (highest - lowest)
+    axes = (
+        np.linspace(lowest - beyond, highest + beyond, _CENTRES),
+        np.geomspace(*_SLOPES),
+        np.array(_FLOORS),
     )
-    precision = np.full(design.shape[1], _OFFSET**-2)
-    precision[:2] = _WIDTH**-2
-    targets = same.astype(np.float64)
-    found, _ = fit_logistic(design, targets, counts, precision)
-    sampled = posterior(design, targets, counts, precision, DRAWS, rng, rising=0)
-    scaled = (_scale(levels) - middle) / spread
-    chances = sigmoid(max(0.0, float(found[0])) * scaled + found[1])
-    draws = sigmoid(sampled[:, :1] * scaled + sampled[:, 1:2])
-    return Calibration("platt", answers, others, levels, chances, draws)
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def _curves(
+    parameters: Float64[np.ndarray, "G 3"], at: Float64[np.ndarray, " K"]
+) -> Float64[np.ndarray, "G K"]:
+    """The probability that a pair is the same."""
+    centre, slope, floor = (parameters[:, [each]] for each in range(3))
+    chances = floor + (1 - floor) * sigmoid(slope * (at - centre))
+    return np.asarray(np.clip(chances, 1e-9, 1 - 1e-9))
+
+
+def _posterior(
+    grid: Float64[np.ndarray, "G 3"],
+    at: Float64[np.ndarray, " n"],
+    same: Bool[np.ndarray, " n"],
+    errors: Float64[np.ndarray, "n 2"],
+    counts: Float64[np.ndarray, " n"],
+) -> Float64[np.ndarray, " G"]:
+    """Probability of each point of the grid."""
+    miss, false = errors.T
+    said = false + (1 - miss - false) * _curves(grid, at)
+    log = np.log(said) @ (counts * same) + np.log1p(-said) @ (counts * ~same)
+    log -= 0.5 * (np.log(grid[:, 1] / _USUAL_SLOPE) / _SPREAD) ** 2
+    chance = np.exp(log - log.max())
+    return np.asarray(chance / chance.sum())
 
 
 def _effective(weights: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
@@ -130,22 +160,6 @@ def levels_of(population: Float64[np.ndarray, " P"]) -> Float64[np.ndarray, " K"
     """Similarities that describe a curve well: evenly spaced ones, and as many quantiles."""
     even = np.linspace(population.min(), population.max(), _LEVELS)
     return np.unique(np.concatenate((even, np.quantile(population, np.linspace(0, 1, _LEVELS)))))
-
-
-def platt(
-    similarities: Float64[np.ndarray, " n"], same: Bool[np.ndarray, " n"]
-) -> tuple[float, float]:
-    """Slope and intercept of Platt scaling: P(same) = 1 / (1 + exp(-(slope x + intercept))).
-
-    Lin, Lin & Weng 2007, with Platt's targets (N+ + 1) / (N+ + 2) and 1 / (N- + 2).
-    """
-    similar, dissimilar = int(same.sum()), int((~same).sum())
-    targets = np.where(same, (similar + 1) / (similar + 2), 1 / (dissimilar + 2))
-    middle, spread = float(similarities.mean()), float(similarities.std()) or 1.0
-    design = np.column_stack(((similarities - middle) / spread, np.ones(len(same))))
-    found, _ = fit_logistic(design, targets, np.ones(len(same)), np.zeros(2))
-    slope = float(found[0]) / spread
-    return slope, float(found[1]) - slope * middle
 
 
 def isotonic(

@@ -1,26 +1,33 @@
 """How good the groups are now, and what the next answers would buy. Pure.
 
 Quality, as it can be told without knowing the truth: put every image with the answered image that
-it is nearest to; how many are then in the right group? The answers tell it of the answered images,
-each judged by the other ones. They are not like the rest (coverage puts them apart), so a logistic
-regression learns the chance from the distance to the nearest answered image and from how much
-further the next group is. Its mean over all images, less the share whose group no answer has met,
-is the estimate. Groups that mistaken answers keep apart count as wrong, so it errs on the low side.
+it is nearest to; how many are then among their own kind, that is, in a group most of whose images
+are of their kind? The answers tell it of the answered images, each judged by the other ones. These
+are not like the rest (coverage puts them apart), so a logistic regression learns the chance from
+the distance to the nearest answered image and from how much further the next group is. Its mean
+over all images, less the share whose group no answer has met, is the estimate.
+
+What is not known widens the interval. *Mistaken answers* keep images of a kind apart, so a
+disagreement is not always an error: up to three times as many disagreements as answers are
+mistaken are taken for such, every number being as likely. *Images unlike those that were judged*
+may do as well as the regression says, or have no chance at all: the upper end of the interval
+supposes the one, the lower end any share of it.
 
 The share that is wrong falls as a power of the number of answers, wrong(n + m) = wrong(n)
 (n / (n + m))^c, and images that get an answer of their own are right. How fast (c) was measured on
-simulated answers. Shapes: M placed images, P images
-that stand for the pool, S draws.
+simulated answers. Shapes: M placed images, P images that stand for the pool, S draws.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, Shaped
+from jaxtyping import Bool, Float64, Int64, Shaped
 
 from likewise.answers.placement import Placement
 from likewise.evaluation.logistic import posterior, sigmoid
+from likewise.evaluation.nearness import Judged, Near, features, judge, near_to, standard_of
 
 MORE = 100
 """Answers that the forecast is about."""
@@ -31,17 +38,17 @@ FEWEST = 20
 _LOOKED_AT = 2_000
 """Images that stand for the pool, at most."""
 _DRAWS = 400
-_TRUST = 0.5
-"""What a judged image counts, as the curve is not quite a logistic one; measured on digits and
-faces with simulated answers."""
-_SEEN = 0.95
+_SEEN = 0.8
 """Of the judged images are this near; of images further away the curve is only an upper bound."""
 _WIDEST = 0.5
 """An interval wider than that says nothing."""
-_MISFIT = 0.3
-"""Standard deviation of what remains unexplained, in log odds; measured on the same."""
-_PACE, _PACE_SPREAD = 0.6, 0.9
-"""Median of the power c, and standard deviation of its logarithm; measured on the same."""
+_BIAS, _MISFIT = -0.1, 0.5
+"""Mean and standard deviation of what remains unexplained, in log odds of being wrong; this and
+what follows was measured on digits and faces with simulated answers."""
+_PARTED = 3.0
+"""Disagreements that a mistaken answer may cause, at most."""
+_PACE, _PACE_SPREAD = 0.4, 1.2
+"""Median of the power c, and standard deviation of its logarithm."""
 _UNMET = 1 / 3
 """If more of the images belong to groups that no answer has met, nothing is said."""
 _WIDTHS = (10.0, 5.0, 5.0)
@@ -52,7 +59,7 @@ _SMALL = 0.01
 
 @dataclass(frozen=True)
 class Estimate:
-    """A share of the images, and the interval that holds the truth 8 times out of 10."""
+    """A share of the images, and the interval that holds the truth at least 8 times out of 10."""
 
     value: float
     low: float
@@ -66,7 +73,7 @@ class Forecast:
     judged: int
     """Images that answers placed and that the estimate rests on."""
     now: Estimate | None = None
-    """Share of the images, 0 to 1, that would be put in the right group; None with too few."""
+    """Share of the images, 0 to 1, that would be put among their own kind; None with too few."""
     gain: Estimate | None = None
     """What is added to it by `MORE` answers, in shares of 1."""
     unmet: float = 0.0
@@ -103,8 +110,8 @@ class Forecast:
         end = "worth stopping" if self.stop else "worth going on"
         return (
             f"Right now about {100 * now.value:.0f} % ({100 * now.low:.0f} to "
-            f"{100 * now.high:.0f} %) of the images would find their right group; {MORE} more "
-            f"answers would add {points(self.gain)}: {end}."
+            f"{100 * now.high:.0f} %) of the images would be put among their own kind; {MORE} "
+            f"more answers would add {points(self.gain)}: {end}."
         )
 
 
@@ -118,21 +125,13 @@ def points(gain: Estimate) -> str:
     return f"about {value} point{'s' * (value != 1)} ({low} to {high})"
 
 
-@dataclass(frozen=True)
-class _Near:
-    """What is near to each image: distances to the nearest placed one and to the next group."""
-
-    first: Float64[np.ndarray, " P"]
-    group: Int64[np.ndarray, " P"]
-    second: Float64[np.ndarray, " P"]
-
-
 def forecast(
     vectors: Shaped[np.ndarray, "N D"],
     pool: Int64[np.ndarray, " n"],
     placement: Placement,
     answers: int,
     fresh: Bool[np.ndarray, " M"] | None = None,
+    mistaken: float = 0.0,
     seed: int = 0,
 ) -> Forecast:
     """Estimate the quality now and after `MORE` further answers.
@@ -144,92 +143,60 @@ def forecast(
         answers: How many they are.
         fresh: Which placed images the embedding has not learnt from, and may be judged by; by
             default all.
+        mistaken: Estimated rate of mistaken answers, 0 to 1: misses and false ones together.
         seed: Of the draws.
     """
     rows, groups, sure = placement.rows, placement.groups, placement.confidence
     if len(np.unique(groups)) < 2:
         return Forecast(0)
-    known = np.asarray(vectors[rows], dtype=np.float32)
-    tried = np.arange(len(rows)) if fresh is None else np.flatnonzero(fresh)
-    apart = _distances(known[tried], known)
-    apart[np.arange(len(tried)), tried] = np.inf
-    beside = _nearest(apart, groups)
-    right = (beside.group == groups[tried]).astype(np.float64)
-    sizes = np.bincount(groups)[groups]
-    usable = np.isfinite(beside.second) & (sizes[tried] > 1)
-    judged = int(usable.sum())
-    if judged < FEWEST or placement.undiscovered > _UNMET:
-        return Forecast(judged, unmet=placement.undiscovered)
+    judged = judge(vectors, placement, fresh)
+    told = Forecast(len(judged.right), unmet=placement.undiscovered)
+    if told.judged < FEWEST or placement.undiscovered > _UNMET:
+        return told
     rng = np.random.default_rng(seed)
     rest = np.setdiff1d(pool, rows)
     some = np.sort(rng.permutation(rest)[:_LOOKED_AT])
     share = len(rest) / (len(rest) + len(rows))
-    wrong = np.full((2, _DRAWS), (1 - share) * (1 - float(sure.mean())))
+    doubt = (1 - share) * (1 - float(sure.mean())) * rng.random(_DRAWS)
+    wrong = np.stack((doubt, doubt))
     if len(some):
-        near = _nearest(_distances(np.asarray(vectors[some], dtype=np.float32), known), groups)
-        standard = _standard(near)
-        drawn = posterior(
-            _features(beside, *standard)[usable],
-            right[usable],
-            _TRUST * sure[tried][usable],
-            np.array(_WIDTHS) ** -2.0,
-            _DRAWS,
-            rng,
-            rising=1,
-        )
-        chances = (1 - placement.undiscovered) * sigmoid(drawn @ _features(near, *standard).T)
-        unlike = near.first > np.quantile(beside.first[usable], _SEEN)
-        less = np.where(unlike, rng.random((_DRAWS, 1)), 1.0)
-        wrong += share * (1 - np.stack((chances.mean(axis=1), (less * chances).mean(axis=1))))
+        near = near_to(vectors, some, placement)
+        wrong += share * _wrong(judged, near, placement.undiscovered, mistaken, rng)
     wrong = np.clip(wrong, 1e-6, 1 - 1e-6)
-    misfit = rng.normal(0, _MISFIT, _DRAWS)
-    curve, wrong_now = sigmoid(np.log(wrong) - np.log1p(-wrong) + misfit)
+    misfit = rng.normal(_BIAS, _MISFIT, _DRAWS)
+    best, worst = sigmoid(np.log(wrong) - np.log1p(-wrong) + misfit)
     pace = np.exp(rng.normal(np.log(_PACE), _PACE_SPREAD, _DRAWS))
     placed = min(1.0, MORE * len(rows) / answers / max(1, len(rest)))
-    gain = curve * (1 - (1 - placed) * (answers / (answers + MORE)) ** pace)
-    now = _estimate(1 - wrong_now)
-    if now.high - now.low > _WIDEST:
-        return Forecast(judged, unmet=placement.undiscovered)
-    return Forecast(judged, now, _estimate(gain), placement.undiscovered)
+    gain = best * (1 - (1 - placed) * (answers / (answers + MORE)) ** pace)
+    high, low = _estimate(1 - best), _estimate(1 - worst)
+    now = Estimate((high.value + low.value) / 2, low.low, high.high)
+    return told if now.high - now.low > _WIDEST else replace(told, now=now, gain=_estimate(gain))
 
 
-def _distances(
-    one: Float32[np.ndarray, "a D"], two: Float32[np.ndarray, "b D"]
-) -> Float64[np.ndarray, "a b"]:
-    """Between unit vectors."""
-    squared = 2 - 2 * (one @ two.T).astype(np.float64)
-    return np.asarray(np.sqrt(np.maximum(squared, 0.0)))
-
-
-def _nearest(distances: Float64[np.ndarray, "P M"], groups: Int64[np.ndarray, " M"]) -> _Near:
-    place = distances.argmin(axis=1)
-    nearest = groups[place]
-    others = np.where(groups[None] == nearest[:, None], np.inf, distances)
-    return _Near(distances[np.arange(len(place)), place], nearest, others.min(axis=1))
-
-
-def _standard(near: _Near) -> tuple[Float64[np.ndarray, " 2"], Float64[np.ndarray, " 2"]]:
-    """Mean and standard deviation of distance and gap over the pool."""
-    both = np.stack((near.first, near.second - near.first))
-    spread = both.std(axis=1)
-    return both.mean(axis=1), np.where(spread > 0, spread, 1.0)
-
-
-def _features(
-    near: _Near, centre: Float64[np.ndarray, " 2"], scale: Float64[np.ndarray, " 2"]
-) -> Float64[np.ndarray, "P 3"]:
-    """One, nearness and gap, each larger where an image is surer to be right."""
-    gap = np.where(np.isfinite(near.second), near.second - near.first, 0.0)
-    return np.stack(
-        (
-            np.ones_like(near.first),
-            (centre[0] - near.first) / scale[0],
-            (gap - centre[1]) / scale[1],
-        ),
-        axis=-1,
+def _wrong(
+    judged: Judged, near: Near, unmet: float, mistaken: float, rng: np.random.Generator
+) -> Float64[np.ndarray, "2 S"]:
+    """Share of the images ``near`` that is wrong, at best and at worst."""
+    standard = standard_of(near)
+    drawn = posterior(
+        features(judged.near, *standard),
+        judged.right,
+        judged.sure,
+        np.array(_WIDTHS) ** -2.0,
+        _DRAWS,
+        rng,
+        rising=1,
     )
+    parted = np.minimum(0.5, _PARTED * mistaken * rng.random((_DRAWS, 1)))
+    missing = np.maximum(0.0, unmet * rng.random((_DRAWS, 1)) - mistaken * rng.random((_DRAWS, 1)))
+    agree = sigmoid(drawn @ features(near, *standard).T)
+    right = (1 - missing) * np.minimum(1.0, agree / (1 - parted))
+    unlike = near.first > np.quantile(judged.near.first, _SEEN)
+    less = np.where(unlike, rng.random((_DRAWS, 1)), 1.0)
+    return np.asarray(1 - np.stack((right.mean(axis=1), (less * right).mean(axis=1))))
 
 
 def _estimate(values: Float64[np.ndarray, " S"]) -> Estimate:
+    """The median, and the interval, rounded outwards to whole points of a hundred."""
     low, middle, high = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
-    return Estimate(float(middle), float(low), float(high))
+    return Estimate(float(middle), math.floor(100 * low) / 100, math.ceil(100 * high) / 100)

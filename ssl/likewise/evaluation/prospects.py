@@ -5,36 +5,37 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64
 
 from likewise.answers.belief import Belief
+from likewise.answers.calibrating import draw_weights, similarity_sample
+from likewise.answers.choice import Choice, choose_strategy
 from likewise.answers.ledger import Ledger
-from likewise.answers.outlook import IMPORTED
+from likewise.answers.links import links_from
 from likewise.answers.pool import pool_of
-from likewise.answers.quality import known_to, models_of, new_to
-from likewise.answers.reserved import CALIBRATION, trainable, unspoilt
+from likewise.answers.quality import Model, known_to, models_of
+from likewise.answers.rates import ErrorRates as AnnotatorRates
+from likewise.answers.reserved import trainable, unspoilt
 from likewise.answers.standing import Answer, Entry
 from likewise.errors import LikewiseError
 from likewise.evaluation.calibration import FEWEST as FEWEST_DRAWN
 from likewise.evaluation.calibration import calibrate, levels_of
 from likewise.evaluation.forecast import Forecast, forecast
-from likewise.evaluation.threshold import (
-    ErrorRates,
-    Threshold,
-    draw_weights,
-    similarity_sample,
-)
+from likewise.evaluation.threshold import ErrorRates, Threshold
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.workspace import Workspace
 
 FALSE_ACCEPT = 0.01
 """Share of different pairs that may pass, by default."""
-NOTHING_TOLD: dict[str, Any] = {"quality": None, "threshold": None, "calibration_answers": 0}
+NOTHING_TOLD: dict[str, Any] = {
+    "quality": None,
+    "threshold": None,
+    "calibration_answers": 0,
+    "strategy": None,
+}
 """What `likewise status --json` says without embeddings."""
 _COMPARED = 3_000
 """Placed images that are judged, at most: the newest."""
-_UNBIASED = (CALIBRATION, "random")
-"""Strategies whose pairs, at a given similarity, are like any other."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class Prospects:
     """Of the newest embedding; None with too few answers to tell."""
     drawn: int
     """Answers kept for calibration that count."""
+    asked: Choice
+    """The strategy that asks by default now."""
 
     def as_json(self) -> dict[str, Any]:
         """For `likewise status --json`."""
@@ -55,6 +58,7 @@ class Prospects:
             "quality": self.forecast.as_json() | {"model": self.judged_by},
             "threshold": None if self.threshold is None else self.threshold.as_json(),
             "calibration_answers": self.drawn,
+            "strategy": {"name": self.asked.strategy, "reason": self.asked.reason},
         }
 
     def threshold_text(self) -> str:
@@ -84,33 +88,36 @@ def prospects(
     models = models_of(workspace)
     if not models:
         return None
+    newest = load_embeddings(workspace)
+    current = belief_on(newest, ledger, held_out)
     said, name = Forecast(0), ""
     for model in reversed(models):
-        embeddings = load_embeddings(workspace, model.fingerprint)
-        found = forecast_with(embeddings, ledger, held_out, _images(known_to(model, history)))
+        if model.fingerprint == newest.fingerprint:
+            belief = current
+        else:
+            older = load_embeddings(workspace, model.fingerprint)
+            belief = belief_on(older, ledger, held_out)
+        found = forecast_with(belief, _images(known_to(model, history)))
         if not name or found.now is not None:
             said, name = found, model.name
         if found.now is not None:
             break
-    newest = load_embeddings(workspace)
     model = next(each for each in models if each.fingerprint == newest.fingerprint)
-    new = new_to(model, history, ledger.settled())
-    drawn = unspoilt(new)
-    return Prospects(said, name, threshold_with(workspace, newest, new, held_out), len(drawn))
+    drawn = drawn_for(model, history, ledger.settled())
+    threshold = threshold_with(workspace, newest, drawn, held_out, current.rates)
+    return Prospects(said, name, threshold, len(drawn), choose_strategy(current))
 
 
-def forecast_with(
-    embeddings: Embeddings,
-    ledger: Ledger,
-    held_out: Collection[str],
-    learnt: Collection[str] = (),
-    seed: int = 0,
-) -> Forecast:
-    """The forecast for an embedding that has learnt from answers on the images ``learnt``."""
-    pool = pool_of(embeddings, held_out)
-    belief = Belief(pool)
+def belief_on(embeddings: Embeddings, ledger: Ledger, held_out: Collection[str]) -> Belief:
+    """What all answers add up to, on an embedding."""
+    belief = Belief(pool_of(embeddings, held_out))
     belief.follow(ledger)
-    placement = belief.placement()
+    return belief
+
+
+def forecast_with(belief: Belief, learnt: Collection[str] = (), seed: int = 0) -> Forecast:
+    """The forecast for an embedding that has learnt from answers on the images ``learnt``."""
+    pool, placement = belief.pool, belief.placement()
     if len(placement.rows) > _COMPARED:
         placement = type(placement)(
             placement.rows[-_COMPARED:],
@@ -120,44 +127,51 @@ def forecast_with(
         )
     ids = [pool.ids[row] for row in placement.rows.tolist()]
     fresh = np.array([each not in learnt for each in ids], dtype=bool)
-    answers = max(1, len(belief.answers))
-    return forecast(pool.vectors, pool.rows, placement, answers, fresh, seed)
+    rates, answers = belief.rates.common, max(1, len(belief.answers))
+    mistaken = rates.miss + rates.false
+    return forecast(pool.vectors, pool.rows, placement, answers, fresh, mistaken, seed)
+
+
+def drawn_for(model: Model, history: Sequence[Entry], settled: Sequence[Answer]) -> list[Answer]:
+    """The answers kept for calibration that follow from nothing the model has learnt."""
+    known = Ledger(known_to(model, history)).settled()
+    return unspoilt(settled, links_from(trainable(known)))
 
 
 def threshold_with(
     workspace: Workspace,
     embeddings: Embeddings,
-    answers: Sequence[Answer],
+    drawn: Sequence[Answer],
     held_out: Collection[str],
+    rates: AnnotatorRates,
     most: float = FALSE_ACCEPT,
     seed: int = 0,
 ) -> Threshold | None:
     """The lowest threshold at which ``most`` of the different pairs pass; None if too few tell it.
 
-    ``answers`` are settled ones that the embedding has not learnt from. What was drawn for
-    calibration or at random counts as it is; what was asked for another reason tells the slope.
+    Args:
+        workspace: Where the embeddings that drew the pairs may still be.
+        embeddings: Whose similarity it is a threshold of.
+        drawn: Answers kept for calibration that it has not learnt from.
+        held_out: Images that are never asked about.
+        rates: How often who answered is wrong.
+        most: Share of the different pairs, 0 to 1.
+        seed: Of the intervals.
     """
     places = embeddings.positions
-    drawn = unspoilt(answers)
-    others = [
-        each
-        for each in trainable(answers)
-        if each.verdict != "unsure" and each.strategy not in IMPORTED
-    ]
-    used = [each for each in (*drawn, *others) if each.a in places and each.b in places]
-    open_rows = pool_of(embeddings, held_out).rows
-    if len(used) < FEWEST_DRAWN or len(open_rows) < 2:
+    used = [each for each in drawn if each.a in places and each.b in places]
+    rows = pool_of(embeddings, held_out).rows
+    if len(used) < FEWEST_DRAWN or len(rows) < 2:
         return None
     pairs = np.array([[places[each.a], places[each.b]] for each in used])
-    similarities = np.einsum(
-        "pd,pd->p", embeddings.vectors[pairs[:, 0]], embeddings.vectors[pairs[:, 1]]
-    ).astype(np.float64)
-    population = similarity_sample(embeddings.vectors, open_rows, seed)
+    first, second = (np.asarray(embeddings.vectors[ends]) for ends in pairs.T)
+    errors = [(own.miss, own.false) for own in (rates.of(each.annotator) for each in used)]
+    population = similarity_sample(embeddings.vectors, rows)
     calibration = calibrate(
-        similarities,
+        np.einsum("pd,pd->p", first, second).astype(np.float64),
         np.array([each.verdict == "similar" for each in used]),
         levels_of(population),
-        _ways(used),
+        np.array(errors, dtype=np.float64),
         _weights(workspace, embeddings, used, held_out),
         seed,
     )
@@ -166,28 +180,17 @@ def threshold_with(
     )
 
 
-def _ways(answers: Sequence[Answer]) -> Int64[np.ndarray, " n"]:
-    """0 where a pair was drawn, else the number of its strategy."""
-    names = sorted({each.strategy for each in answers} - set(_UNBIASED))
-    number = {name: place for place, name in enumerate(names, 1)}
-    return np.array([number.get(each.strategy, 0) for each in answers], np.int64)
-
-
 def _weights(
     workspace: Workspace,
     embeddings: Embeddings,
     answers: Sequence[Answer],
     held_out: Collection[str],
 ) -> Float64[np.ndarray, " n"]:
-    """How many pairs each answer stands for; 1 unless another embedding drew it for calibration."""
+    """How many pairs each answer stands for; 1 unless another embedding drew it."""
     weights = np.ones(len(answers))
-    origins = {each.fingerprint for each in answers if each.strategy == CALIBRATION}
+    origins = {each.fingerprint for each in answers}
     for origin in sorted(origins - {embeddings.fingerprint}):
-        places = [
-            place
-            for place, each in enumerate(answers)
-            if each.strategy == CALIBRATION and each.fingerprint == origin
-        ]
+        places = [place for place, each in enumerate(answers) if each.fingerprint == origin]
         scores = [answers[place].score for place in places]
         try:
             older = load_embeddings(workspace, origin)

@@ -10,14 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
+from jaxtyping import Float64
 
 from likewise.evaluation.calibration import LEVEL, Calibration
-
-PAIRS = 200_000
-"""Pairs that tell how often each similarity occurs."""
-_BINS = 40
-_BLOCK = 2**22
 
 
 @dataclass(frozen=True)
@@ -66,55 +61,6 @@ def _share(rate: Rate) -> str:
     return f"{value} % ({low} to {high} %)"
 
 
-def similarity_sample(
-    vectors: Float32[np.ndarray, "N D"],
-    rows: Int64[np.ndarray, " n"],
-    seed: int = 0,
-    pairs: int = PAIRS,
-) -> Float64[np.ndarray, " P"]:
-    """Cosine similarities of pairs of ``rows``: all of them, or ``pairs`` drawn at random, sorted.
-
-    Raises:
-        ValueError: fewer than two rows.
-    """
-    if len(rows) < 2:
-        raise ValueError("a pair needs two images")
-    if len(rows) * (len(rows) - 1) // 2 <= pairs:
-        first, second = np.triu_indices(len(rows), k=1)
-    else:
-        rng = np.random.default_rng(seed)
-        first = rng.integers(len(rows), size=pairs)
-        second = (first + rng.integers(1, len(rows), size=pairs)) % len(rows)
-    step = max(1, _BLOCK // vectors.shape[1])
-    parts = [
-        np.einsum(
-            "pd,pd->p",
-            vectors[rows[first[start : start + step]]],
-            vectors[rows[second[start : start + step]]],
-        )
-        for start in range(0, len(first), step)
-    ]
-    return np.sort(np.concatenate(parts).astype(np.float64))
-
-
-def draw_weights(
-    asked_at: Float64[np.ndarray, " n"], population: Float64[np.ndarray, " P"]
-) -> Float64[np.ndarray, " n"]:
-    """How many pairs each answer stands for, if they were drawn uniformly over similarity.
-
-    Args:
-        asked_at: Similarity of each pair when it was drawn, by the embedding that drew it.
-        population: Similarities of all pairs (or of many) by that embedding.
-
-    Returns:
-        Weights with mean 1, in proportion to how common a similarity is.
-    """
-    edges = np.linspace(population[0], population[-1], _BINS + 1)
-    common = np.histogram(population, edges)[0] + 0.5
-    weights = common[np.clip(np.searchsorted(edges, asked_at, "right") - 1, 0, _BINS - 1)]
-    return np.asarray(weights / weights.mean())
-
-
 class ErrorRates:
     """False-accept and false-reject rates over all pairs, at any threshold."""
 
@@ -125,8 +71,7 @@ class ErrorRates:
         cells = np.searchsorted(levels, population, "right")
         mass = np.bincount(cells, minlength=len(levels) + 1) / len(population)
         middles = np.concatenate((levels[:1], (levels[1:] + levels[:-1]) / 2, levels[-1:]))
-        curves = np.concatenate((calibration.chances[None], calibration.draws))
-        chances = np.stack([np.interp(middles, levels, each) for each in curves])
+        chances = np.stack([np.interp(middles, levels, each) for each in calibration.draws])
         accepted = mass * (1 - chances)
         kept = mass * chances
         # index k: threshold at levels[k], cells k + 1 and above pass
@@ -148,58 +93,16 @@ class ErrorRates:
 
     def at_false_accept(self, most: float) -> Threshold:
         """The lowest threshold at which at most this share of different pairs passes."""
-        fits = np.flatnonzero(self._accept[0] <= most)
+        fits = np.flatnonzero(np.median(self._accept, axis=0) <= most)
         return self.at(float(self.calibration.levels[fits[0]] if len(fits) else np.inf))
 
     def balanced(self) -> Threshold:
         """The threshold at which both rates are about equal."""
-        gap = self._accept[0] - self._reject[0]
+        gap = np.median(self._accept, axis=0) - np.median(self._reject, axis=0)
         return self.at(float(self.calibration.levels[int(np.abs(gap).argmin())]))
 
 
 def _rate(values: Float64[np.ndarray, " S"]) -> Rate:
-    """The first value, and the middle 95 % of the others (made to hold it)."""
-    low, high = np.quantile(values[1:], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    value = float(values[0])
-    return Rate(value, min(float(low), value), max(float(high), value))
-
-
-def wilson(right: int, of: int, z: float = 1.959963984540054) -> Rate:
-    """A share and its 95 % interval (Wilson 1927).
-
-    Raises:
-        ValueError: a share of nothing.
-    """
-    if of < 1:
-        raise ValueError("a share of nothing")
-    share, square = right / of, z * z
-    middle = (share + square / (2 * of)) / (1 + square / of)
-    half = z * np.sqrt(share * (1 - share) / of + square / (4 * of * of)) / (1 + square / of)
-    return Rate(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)))
-
-
-def uniform_draw(
-    similarities: Float64[np.ndarray, " P"], count: int, rng: np.random.Generator
-) -> Int64[np.ndarray, " n"]:
-    """Places of ``count`` pairs whose similarities are spread evenly over their range.
-
-    A similarity is drawn uniformly, and the pair nearest to it is taken; each pair once.
-    """
-    order = np.argsort(similarities, kind="stable")
-    ranked = similarities[order]
-    free = np.ones(len(order), bool)
-    found = []
-    for wanted in rng.uniform(ranked[0], ranked[-1], min(count, len(order))):
-        open_places = np.flatnonzero(free)
-        near = open_places[np.abs(ranked[open_places] - wanted).argmin()]
-        free[near] = False
-        found.append(order[near])
-    return np.array(found, np.int64)
-
-
-def observed_rates(
-    similarities: Float64[np.ndarray, " n"], same: Bool[np.ndarray, " n"], threshold: float
-) -> tuple[float, float]:
-    """False-accept and false-reject rate of pairs whose truth is known, for comparison."""
-    passed = similarities >= threshold
-    return float(passed[~same].mean()), float((~passed[same]).mean())
+    """The median, and the middle 95 %."""
+    low, value, high = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
+    return Rate(float(value), float(low), float(high))

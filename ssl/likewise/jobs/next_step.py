@@ -80,7 +80,9 @@ def holdings_of(workspace: Workspace, answers: Sequence[Answer]) -> Holdings:
         ids = np.load(workspace.embeddings / embeddings[newest] / IDS)
         waiting = int((~np.isin(images.ids, ids)).sum())
     last = records[-1] if records else None
-    tuned = [each.started for each in finished if each.kind == "finetune"]
+    tuned = [
+        each.started for each in records if each.kind == "finetune" and (each.finished or each.kept)
+    ]
     definite = [each for each in answers if each.verdict != "unsure"]
     return Holdings(
         images=len(images),

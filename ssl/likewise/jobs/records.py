@@ -38,6 +38,11 @@ class Record:
         return (self.folder / "model.safetensors").is_file()
 
     @property
+    def kept(self) -> bool:
+        """Whether it ended without one, as its parent's stays in use."""
+        return (self.folder / "kept.json").is_file()
+
+    @property
     def epochs(self) -> int:
         """How many there will be."""
         if self.kind == "finetune":

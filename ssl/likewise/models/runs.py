@@ -2,11 +2,10 @@
 
 ``runs/NAME/`` holds ``config.json`` (kind, settings, parent), ``metrics.jsonl`` (one line per
 epoch), ``checkpoint.pt`` (to resume; gone when the run is finished), ``model.safetensors``
-(weights, architecture and fingerprint) and ``tensorboard/``.
+(weights, architecture and fingerprint) or ``kept.json`` (why there is none), and ``tensorboard/``.
 """
 
 import dataclasses
-import hashlib
 import json
 import re
 import shutil
@@ -15,21 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import safetensors
-import safetensors.torch
-import torch
-
 from likewise import __version__
 from likewise.errors import LikewiseError, UsageError
-from likewise.files import read_json, reason_of, replacing, write_json, write_text
-from likewise.models.backbones import Architecture, Backbone, assemble
+from likewise.files import read_json, write_json, write_text
+from likewise.models.model_files import read_metadata
 from likewise.workspace import Workspace
 
 FORMAT = 1
-HEADED = 2
-"""Format of a model with a head; earlier versions of Likewise cannot read it and say so."""
-_HEAD = "head/"
-"""Begins the names of a head's tensors, which no net can have."""
+KEPT = "kept.json"
 Kind = Literal["pretrain", "finetune"]
 
 
@@ -70,6 +62,11 @@ class Run:
     def finished(self) -> bool:
         """Whether the run left a model."""
         return self.model_file.is_file()
+
+    @property
+    def kept(self) -> bool:
+        """Whether the run ended without a model, as its parent's is to stay in use."""
+        return (self.folder / KEPT).is_file()
 
     @property
     def fingerprint(self) -> str:
@@ -154,7 +151,7 @@ def resumable(workspace: Workspace, kind: Kind, settings: dict[str, Any]) -> Run
     same = (
         run
         for run in reversed(runs_of(workspace))
-        if run.kind == kind and not run.finished and run.settings == settings
+        if run.kind == kind and not run.finished and not run.kept and run.settings == settings
     )
     return next(same, None)
 
@@ -162,6 +159,16 @@ def resumable(workspace: Workspace, kind: Kind, settings: dict[str, Any]) -> Run
 def discard(run: Run) -> None:
     """Remove a run that came to nothing."""
     shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def keep_parent(run: Run, parent: Run, why: str) -> None:
+    """End a run without a model: its parent's stays in use.
+
+    Raises:
+        LikewiseError: the note could not be written.
+    """
+    shutil.rmtree(run.folder / "held-out", ignore_errors=True)
+    write_json(run.folder / KEPT, {"model": parent.name, "why": why})
 
 
 def finished_run(workspace: Workspace, name: str | None, kind: Kind | None = None) -> Run:
@@ -175,6 +182,9 @@ def finished_run(workspace: Workspace, name: str | None, kind: Kind | None = Non
     if name is not None:
         for run in runs:
             if run.name == name:
+                if run.kept:
+                    model = read_json(run.folder / KEPT)["model"]
+                    raise LikewiseError(f"the run {name} left no model: {model} stays in use")
                 if not run.finished:
                     raise LikewiseError(f"the run {name} is not finished; run its command again")
                 return run
@@ -184,90 +194,3 @@ def finished_run(workspace: Workspace, name: str | None, kind: Kind | None = Non
     if not finished:
         raise LikewiseError(f"{workspace.path} has no trained model yet; run `likewise pretrain`")
     return finished[-1]
-
-
-def fingerprint_of(backbone: Backbone) -> str:
-    """16 hex digits that change when a weight, the head or the architecture does."""
-    state = _state_of(backbone)
-    hasher = hashlib.blake2b(digest_size=8)
-    hasher.update(_architecture_text(backbone.architecture).encode())
-    for key in sorted(state):
-        value = state[key].detach().cpu().contiguous()
-        hasher.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
-        hasher.update(value.flatten().view(torch.uint8).numpy().tobytes())
-    return hasher.hexdigest()
-
-
-def _state_of(backbone: Backbone) -> dict[str, torch.Tensor]:
-    state: dict[str, torch.Tensor] = dict(backbone.net.state_dict())
-    if backbone.head is not None:
-        state |= {_HEAD + key: value for key, value in backbone.head.state_dict().items()}
-    return state
-
-
-def _architecture_text(architecture: Architecture) -> str:
-    described = dataclasses.asdict(architecture)
-    if not architecture.head:  # as it was before there were heads
-        del described["head"]
-    return json.dumps(described, sort_keys=True)
-
-
-def save_model(file: Path, backbone: Backbone) -> str:
-    """Write weights, architecture and fingerprint as safetensors; return the fingerprint.
-
-    Raises:
-        LikewiseError: the file could not be written.
-    """
-    fingerprint = fingerprint_of(backbone)
-    metadata = {
-        "format": str(HEADED if backbone.architecture.head else FORMAT),
-        "version": __version__,
-        "architecture": _architecture_text(backbone.architecture),
-        "dim": str(backbone.dim),
-        "fingerprint": fingerprint,
-    }
-    weights = {key: value.detach().cpu().contiguous() for key, value in _state_of(backbone).items()}
-    with replacing(file) as temporary:
-        safetensors.torch.save_file(weights, temporary, metadata)
-    return fingerprint
-
-
-def read_metadata(file: Path) -> dict[str, str]:
-    """The metadata of a saved model.
-
-    Raises:
-        LikewiseError: the file is missing, damaged, or of a newer format.
-    """
-    try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            metadata: dict[str, str] = opened.metadata() or {}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise LikewiseError(f"could not read the model {file}: {reason_of(error)}") from error
-    if metadata.get("format") not in (str(FORMAT), str(HEADED)):
-        raise LikewiseError(f"{file} has format {metadata.get('format')}; upgrade Likewise")
-    return metadata
-
-
-def load_model(file: Path) -> Backbone:
-    """Build the saved backbone, in evaluation mode, and check its fingerprint.
-
-    Raises:
-        LikewiseError: the file is missing or damaged.
-    """
-    metadata = read_metadata(file)
-    described = json.loads(metadata["architecture"])
-    described |= {key: tuple(described[key]) for key in ("mean", "std")}
-    backbone = assemble(Architecture(**described))
-    try:
-        state = safetensors.torch.load_file(file)
-        own = {key: state.pop(key) for key in list(state) if key.startswith(_HEAD)}
-        backbone.net.load_state_dict(state)
-        if backbone.head is not None:
-            backbone.head.load_state_dict(
-                {key.removeprefix(_HEAD): value for key, value in own.items()}
-            )
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
-        raise LikewiseError(f"could not read the model {file}: {reason_of(error)}") from error
-    if fingerprint_of(backbone) != metadata["fingerprint"]:
-        raise LikewiseError(f"{file} is damaged (its fingerprint does not match); train it again")
-    return backbone.eval()

@@ -22,7 +22,8 @@ from likewise.images.augmentation import whole_view
 from likewise.images.decode import decode_sized
 from likewise.models.backbones import Backbone
 from likewise.models.machine import pick_machine
-from likewise.models.runs import load_model, runs_of
+from likewise.models.model_files import load_model
+from likewise.models.runs import runs_of
 from likewise.neighbours.embedding import embed_views
 from likewise.workspace import Workspace
 

@@ -14,21 +14,20 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from likewise.errors import LikewiseError, UsageError
-from likewise.files import read_json, reason_of, write_json
 from likewise.images.augmentation import whole_view
 from likewise.images.store import Images, open_images
 from likewise.models.backbones import Backbone, bare, head_on
-from likewise.models.heads import apply_head
+from likewise.models.heads import Head, apply_head
 from likewise.models.machine import Machine, pick_machine
-from likewise.models.runs import Run, fingerprint_of, finished_run, load_model
-from likewise.neighbours.vectors import load_embeddings, write_embeddings
+from likewise.models.model_files import fingerprint_of, load_model
+from likewise.models.runs import Run, finished_run
+from likewise.neighbours.partial import Partial
+from likewise.neighbours.vectors import load_embeddings, renew, write_embeddings
 from likewise.progress import progress, say
 from likewise.settings import Embed
 from likewise.workspace import Workspace
 
 Rows = list[int]
-Derive = Callable[[Float32[np.ndarray, "N D"]], Float32[np.ndarray, "N E"]]
-"""Makes vectors of one model from those of another."""
 
 
 @dataclass(frozen=True)
@@ -70,35 +69,21 @@ def embed(workspace: Workspace, settings: Embed) -> Embedded:
         raise UsageError("--batch-size must be at least 1")
     images = open_images(workspace.require())
     run = finished_run(workspace, settings.model)
-    backbone = load_model(run.model_file)
-    machine = machine_for(backbone, settings)
     with workspace.lock("embeddings"):
-        return _embed(workspace, images, run, backbone, machine, settings.batch_size)
+        return _embed(workspace, images, run, load_model(run.model_file), settings)
 
 
 def _embed(
-    workspace: Workspace,
-    images: Images,
-    run: Run,
-    backbone: Backbone,
-    machine: Machine,
-    batch_size: int,
+    workspace: Workspace, images: Images, run: Run, backbone: Backbone, settings: Embed
 ) -> Embedded:
-    fingerprint = run.fingerprint
-    known, old, derive = _vectors_before(workspace, run, backbone)
-    missing = [row for row, each in enumerate(images.ids) if str(each) not in known]
-    say(f"{run.name}: embedding {len(missing):,} of {len(images):,} images ({machine})")
     started = time.perf_counter()
-    partial = _Partial(workspace.embeddings / f".{fingerprint}.partial", images, missing, backbone)
-    size = backbone.architecture.image_size
-    with partial, progress("embed", len(missing), done=partial.done) as advance:
-        todo = missing[partial.done :]
-        for views in _prefetched(lambda rows: whole_views(images, rows, size), todo, batch_size):
-            partial.add(embed_views(backbone, machine, views))
-            advance(len(views))
+    fingerprint = run.fingerprint
+    known, old, head = _vectors_before(workspace, run, backbone)
+    missing = [row for row, each in enumerate(images.ids) if str(each) not in known]
+    partial = workspace.embeddings / f".{fingerprint}.partial"
+    new = _through_the_net(images, run, backbone, partial, missing, settings)
     seconds = time.perf_counter() - started
     fresh = {str(images.ids[row]): place for place, row in enumerate(missing)}
-    new = partial.vectors()
 
     def chunks() -> Iterator[Float32[np.ndarray, "B D"]]:
         for start in range(0, len(images), 4096):
@@ -106,11 +91,18 @@ def _embed(
             chunk = np.empty((len(part), backbone.dim), np.float32)
             made = np.array([each in fresh for each in part])
             chunk[made] = new[[fresh[each] for each in part if each in fresh]]
-            chunk[~made] = derive(old[[known[each] for each in part if each not in fresh]])
+            there = old[[known[each] for each in part if each not in fresh]]
+            chunk[~made] = there if head is None else apply_head(head, there)
             yield chunk
 
-    index = write_embeddings(workspace, chunks(), images.ids, backbone.dim, fingerprint, run.name)
-    partial.remove()
+    if head is None and list(known) == images.ids.tolist():
+        index = renew(workspace, fingerprint, run.name)
+    else:
+        quick = head is not None
+        index = write_embeddings(
+            workspace, chunks(), images.ids, backbone.dim, fingerprint, run.name, quick=quick
+        )
+    shutil.rmtree(partial, ignore_errors=True)
     return Embedded(
         fingerprint=fingerprint,
         model=run.name,
@@ -120,6 +112,32 @@ def _embed(
         images_per_second=len(missing) / max(seconds, 1e-9),
         index=index,
     )
+
+
+def _through_the_net(
+    images: Images,
+    run: Run,
+    backbone: Backbone,
+    folder: Path,
+    missing: Rows,
+    settings: Embed,
+) -> Float32[np.ndarray, "M D"]:
+    """The vectors of images that have none yet; those made by an interrupted job are kept."""
+    if not missing:
+        return np.empty((0, backbone.dim), np.float32)
+    machine = machine_for(backbone, settings)
+    say(f"{run.name}: embedding {len(missing):,} of {len(images):,} images ({machine})")
+    size = backbone.architecture.image_size
+    partial = Partial(folder, [str(images.ids[row]) for row in missing], backbone.dim)
+    with partial, progress("embed", len(missing), done=partial.done) as advance:
+        for views in _prefetched(
+            lambda rows: whole_views(images, rows, size),
+            missing[partial.done :],
+            settings.batch_size,
+        ):
+            partial.add(embed_views(backbone, machine, views))
+            advance(len(views))
+    return partial.vectors()
 
 
 def machine_for(backbone: Backbone, settings: Embed) -> Machine:
@@ -165,14 +183,14 @@ def _prefetched(
 
 def _vectors_before(
     workspace: Workspace, run: Run, backbone: Backbone
-) -> tuple[dict[str, int], Float32[np.ndarray, "N D"], Derive]:
-    """Rows by image id and vectors that are there, and what makes this model's vectors of them."""
+) -> tuple[dict[str, int], Float32[np.ndarray, "N D"], Head | None]:
+    """Rows by image id, and vectors that are there: this model's, or its parent's for a head."""
     known, old = _done_before(workspace, run.fingerprint)
     head = head_on(backbone)
     if known or head is None or run.parent is None or fingerprint_of(bare(backbone)) != run.parent:
-        return known, old.reshape(len(known), backbone.dim), lambda vectors: vectors
+        return known, old.reshape(len(known), backbone.dim), None
     known, old = _done_before(workspace, run.parent)
-    return known, old.reshape(len(known), head.dim_in), lambda vectors: apply_head(head, vectors)
+    return known, old.reshape(len(known), head.dim_in), head if known else None
 
 
 def _done_before(
@@ -187,46 +205,3 @@ def _done_before(
         say(f"{damage}; embedding everything again")
         return {}, np.empty((0, 0), np.float32)
     return earlier.positions, earlier.vectors
-
-
-class _Partial:
-    """Vectors of an unfinished job, flushed as they come, so that the next run goes on.
-
-    A plain file, not a memory map: a full disk kills a process that writes to a map.
-    """
-
-    def __init__(self, folder: Path, images: Images, missing: Rows, backbone: Backbone) -> None:
-        self.folder, self.dim = folder, backbone.dim
-        self.file = folder / "vectors.f32"
-        plan = {"ids": [str(images.ids[row]) for row in missing], "dim": backbone.dim}
-        try:
-            if not (folder / "plan.json").is_file() or read_json(folder / "plan.json") != plan:
-                shutil.rmtree(folder, ignore_errors=True)
-                write_json(folder / "plan.json", plan)
-            self.out = self.file.open("ab")
-            self.done = self.out.tell() // (4 * self.dim)
-            self.out.truncate(4 * self.dim * self.done)
-        except OSError as error:
-            raise LikewiseError(f"could not write {self.file}: {reason_of(error)}") from error
-
-    def __enter__(self) -> "_Partial":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.out.close()
-
-    def add(self, vectors: Float32[np.ndarray, "B D"]) -> None:
-        try:
-            self.out.write(np.ascontiguousarray(vectors).data)
-            self.out.flush()
-        except OSError as error:
-            raise LikewiseError(f"could not write {self.file}: {reason_of(error)}") from error
-        self.done += len(vectors)
-
-    def vectors(self) -> Float32[np.ndarray, "M D"]:
-        if not self.done:
-            return np.empty((0, self.dim), np.float32)
-        return np.memmap(self.file, np.float32, "r", shape=(self.done, self.dim))
-
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """The embeddings of a workspace as files: one folder per model, named by its fingerprint."""
 
 import functools
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,14 +89,19 @@ def write_embeddings(
     dim: int,
     fingerprint: str,
     model: str,
+    *,
+    quick: bool = False,
 ) -> str:
     """Write a model's vectors, index and neighbour graph; return the index's description.
+
+    With ``quick`` the graph of many images may miss a few (`likewise.neighbours.cells`).
 
     Raises:
         LikewiseError: a file could not be written, or a vector is not finite; the embeddings that
             were there before are kept.
     """
     from likewise.neighbours import index as neighbour_index  # FAISS: not in the app's process
+    from likewise.neighbours.cells import EXACT_UP_TO, quick_graph
 
     keys = neighbour_index.keys_of(ids)
     with replacing_folder(workspace.embeddings / fingerprint) as folder:
@@ -109,17 +115,40 @@ def write_embeddings(
         vectors = np.load(folder / VECTORS, mmap_mode="r")
         index = neighbour_index.build_index(vectors, keys)
         neighbour_index.save_index(index, folder / INDEX)
-        rows, similarities = neighbour_index.neighbour_graph(vectors, index, keys, NEIGHBOURS_KEPT)
+        if quick and len(ids) > EXACT_UP_TO:
+            rows, similarities = quick_graph(vectors, NEIGHBOURS_KEPT)
+        else:
+            rows, similarities = neighbour_index.neighbour_graph(
+                vectors, index, keys, NEIGHBOURS_KEPT
+            )
         np.savez(folder / NEIGHBOURS, rows=rows, similarities=similarities)
         meta = {
             "format": FORMAT,
             "fingerprint": fingerprint,
             "model": model,
-            "made": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "made": _now(),
             "digests": {name: digest(folder / name) for name in FILES},
         }
         write_json(folder / META, meta)
     return neighbour_index.describe(len(ids))
+
+
+def renew(workspace: Workspace, fingerprint: str, model: str) -> str:
+    """Make embeddings the newest ones, as they are; return the index's description.
+
+    Raises:
+        LikewiseError: they cannot be read, or not be written.
+    """
+    from likewise.neighbours.index import describe
+
+    file = workspace.embeddings / fingerprint / META
+    write_json(file, read_json(file) | {"model": model, "made": _now()})
+    os.utime(workspace.embeddings)  # those who watch the folder look again
+    return describe(len(np.load(file.with_name(IDS), mmap_mode="r")))
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def embedded(workspace: Workspace) -> list[dict[str, Any]]:

@@ -18,6 +18,8 @@ from likewise.settings import Embed, Finetune
 from likewise.training.gate import Learnt, learn
 from likewise.workspace import Workspace
 
+FEWEST_ANSWERS = 10
+"""Similar and dissimilar answers without which nothing is taught."""
 SURE = 0.95
 """Confidence from which an image that nobody answered about is taught."""
 

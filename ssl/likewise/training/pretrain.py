@@ -15,9 +15,10 @@ from torch import Tensor
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.augmentation import Recipe, Views, choose_recipe, whole_view
 from likewise.images.store import Images, open_images
-from likewise.models.backbones import SMALL_IMAGE, build_backbone
 from likewise.models.machine import Machine, pick_machine
-from likewise.models.runs import Run, discard, resumable, save_model, start_run
+from likewise.models.model_files import save_model
+from likewise.models.nets import SMALL_IMAGE, build_backbone
+from likewise.models.runs import Run, discard, resumable, start_run
 from likewise.models.simsiam import SimSiam
 from likewise.progress import say
 from likewise.settings import Preset, Pretrain, config_of

@@ -1,36 +1,43 @@
 """Spread: from the images that answers placed to all images, along the neighbour graph.
 
-Label spreading (Zhou et al. 2004, "Learning with Local and Global Consistency", eq. 3):
-``F <- alpha S F + (1 - alpha) Y`` with S the symmetrically normalised graph of nearest neighbours
-and Y the placed images, a column per group. Each column starts with the same squared length, so
-that a group does not win by being asked about more often. Cost: `_STEPS` products of a sparse
-matrix (N x 2k) with a dense one (N x groups).
+How sure the outcome is, placed images tell: each is hidden once, and told from the others. One
+whose group holds no other placed image is told wrongly then, as images of undiscovered groups are.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 from scipy import sparse
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 
 from likewise.answers.placement import Placement
+from likewise.training.flow import Arrived, arrived, neighbour_graph
 
 ABSTAIN = -1
-KEPT = 20
-"""Nearest neighbours of each image that the graph keeps."""
-_ALPHA = 0.9
-_STEPS = 30
-_LOCAL = 7
-"""The distance to this neighbour is an image's scale (Zelnik-Manor & Perona 2004)."""
-_COLUMNS = 32
-"""Groups that are spread at once."""
-_SHARPNESS = (1.0, 1.5, 2.0, 3.0, 4.0)
-_USUAL_SHARPNESS = 2.0
-_BELIEVED = 10.0
-"""Hidden placed images that it takes to move the usual sharpness by a factor e."""
-_FLOOR = 0.02
-"""Share of hidden images that may be anywhere, whatever the graph says."""
-_LEAST = 0.5
+LEAST = 0.85
+"""Confidence below which the group of an image is not told."""
+_FOLDS = 4
+_USUAL = np.array([0.0, 1.0, 0.0])
+"""Trust before any image was hidden: confidence is the bare chance."""
+_FIRMNESS = np.array([0.3, 3.0, 3.0])
+"""Precisions of that belief."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What placed images that were hidden say about being told: logistic (Platt 1999)."""
+
+    slopes: Float64[np.ndarray, " 3"]
+    """Of one, of the logit of the chance, and of the logarithm of reach less its usual."""
+    usual: float
+    """Median logarithm of reach."""
+
+    def confidence(self, found: Arrived) -> Float64[np.ndarray, " N"]:
+        """The chance that each image's best group is right; 0 where nothing arrives."""
+        sure = expit(_evidence(found, self.usual) @ self.slopes)
+        return np.where(found.reach > 0, sure, 0.0)
 
 
 @dataclass(frozen=True)
@@ -48,19 +55,21 @@ def spread(
     similarities: Float[np.ndarray, "N k"],
     placement: Placement,
     among: Bool[np.ndarray, " N"] | None = None,
+    trust: Trust | None = None,
 ) -> Spread:
     """Say of every image to which group it belongs, and how surely; abstain where it is unclear.
 
-    Placed images keep their group and confidence. Another image's share of what arrives from the
-    groups is sharpened to a chance, by the exponent that suits hidden placed images best. Images
-    whose likeliest group has a chance below a half are left open, and so is the share
-    ``placement.undiscovered`` of the images that are not placed: those that the groups reach least.
+    Placed images keep their group and confidence. Others are left open where the confidence is
+    below `LEAST`; and so is the share ``placement.undiscovered`` of the images that are not placed:
+    those that the groups reach least.
 
     Args:
         neighbours: The nearest images of each, nearest first, -1 where there are fewer.
         similarities: Their cosine similarities, -1 to 1.
         placement: What the answers tell.
         among: Images that may take part; by default all. The others are left open.
+        trust: By default what images of the placement say that are hidden from this very graph. A
+            graph that was made with the placement needs the trust of one that was not.
     """
     count = len(neighbours)
     groups = np.full(count, ABSTAIN, dtype=np.int64)
@@ -68,109 +77,77 @@ def spread(
     if len(placement.rows) == 0:
         return Spread(groups, confidence)
     graph = neighbour_graph(neighbours, similarities, among)
-    sharpness = _sharpness_of(graph, placement)
-    best, chance, reach = _likeliest(graph, placement, sharpness)
+    found = arrived(graph, placement)
+    sure = (trust or _trust_in(graph, placement)).confidence(found)
     open_ = np.ones(count, dtype=bool) if among is None else among.copy()
     open_[placement.rows] = False
     candidates = np.flatnonzero(open_)
     dropped = round(placement.undiscovered * len(candidates))
-    nearest = candidates[np.argsort(-reach[candidates], kind="stable")]
+    nearest = candidates[np.argsort(-found.reach[candidates], kind="stable")]
     told = nearest[: len(nearest) - dropped]
-    told = told[(reach[told] > 0) & (chance[told] >= _LEAST)]
-    groups[told], confidence[told] = best[told], chance[told]
+    told = told[sure[told] >= LEAST]
+    groups[told], confidence[told] = found.best[told], sure[told]
     groups[placement.rows], confidence[placement.rows] = placement.groups, placement.confidence
     return Spread(groups, confidence)
 
 
-def neighbour_graph(
+def trust_in(
     neighbours: Int[np.ndarray, "N k"],
     similarities: Float[np.ndarray, "N k"],
+    placement: Placement,
     among: Bool[np.ndarray, " N"] | None = None,
-) -> sparse.csr_array:
-    """S = D^-1/2 W D^-1/2 of the symmetric graph with weights exp(-d_ij / sqrt(s_i s_j)).
-
-    d is 1 - cosine, s the distance to the seventh neighbour (at least a tenth of its median, so
-    that copies of an image do not part from the rest).
-    """
-    count, kept = len(neighbours), min(KEPT, neighbours.shape[1])
-    near = neighbours[:, :kept].astype(np.int64)
-    distances = np.maximum(1 - similarities[:, :kept].astype(np.float64), 0)
-    known = near >= 0
-    if among is not None:
-        known &= among[:, None] & among[near]
-    scale = distances[:, min(_LOCAL, kept) - 1]
-    scale = np.maximum(scale, max(0.1 * float(np.median(scale)), 1e-9))
-    weights = np.exp(-distances / np.sqrt(scale[:, None] * scale[near]))
-    from_ = np.broadcast_to(np.arange(count)[:, None], near.shape)[known]
-    shape = (count, count)
-    one_way = sparse.csr_array((weights[known], (from_, near[known])), shape=shape)
-    both_ways = one_way.maximum(one_way.T)
-    degrees = np.asarray(both_ways.sum(axis=1)).ravel()
-    inverse = 1 / np.sqrt(np.where(degrees > 0, degrees, 1))
-    scaling = sparse.dia_array((inverse[None], [0]), shape=shape)
-    return sparse.csr_array(scaling @ both_ways @ scaling, dtype=np.float32)
+    seed: int = 0,
+) -> Trust:
+    """What images of the placement say that are hidden in turn; see `spread`."""
+    return _trust_in(neighbour_graph(neighbours, similarities, among), placement, seed)
 
 
-def _flow(graph: sparse.csr_array, placement: Placement, first: int) -> Float32[np.ndarray, "N g"]:
-    """What arrives at each image from the groups ``first`` to ``first + _COLUMNS``."""
-    groups = min(int(placement.groups.max()) + 1 - first, _COLUMNS)
-    mine = (placement.groups >= first) & (placement.groups < first + groups)
-    start = np.zeros((graph.shape[0], groups), np.float32)
-    start[placement.rows[mine], placement.groups[mine] - first] = placement.confidence[mine]
-    lengths = np.sqrt(start.sum(axis=0))
-    start /= np.where(lengths > 0, lengths, 1)
-    flow = start
-    for _ in range(_STEPS):
-        flow = _ALPHA * (graph @ flow) + (1 - _ALPHA) * start
-    return np.asarray(flow, dtype=np.float32)
+def _trust_in(graph: sparse.csr_array, placement: Placement, seed: int = 0) -> Trust:
+    mixed = np.random.default_rng((seed, 6)).permutation(len(placement.rows))
+    order = mixed[np.argsort(placement.groups[mixed], kind="stable")]
+    seen, right, weights = [], [], []
+    for each in range(min(_FOLDS, len(order)) if len(order) > 1 else 0):
+        hidden = order[each::_FOLDS]
+        found = arrived(graph, _without(placement, hidden))
+        rows = placement.rows[hidden]
+        seen.append(Arrived(found.best[rows], found.chance[rows], found.reach[rows]))
+        right.append(seen[-1].best == placement.groups[hidden])
+        weights.append(placement.confidence[hidden])
+    if not seen:
+        return Trust(_USUAL, 0.0)
+    usual = float(np.median(np.log(np.maximum(np.concatenate([x.reach for x in seen]), 1e-12))))
+    evidence = np.concatenate([_evidence(each, usual) for each in seen])
+    told = np.concatenate(right).astype(np.float64)
+    return Trust(_logistic(evidence, told, np.concatenate(weights)), usual)
 
 
-def _likeliest(
-    graph: sparse.csr_array, placement: Placement, sharpness: float
-) -> tuple[Int64[np.ndarray, " N"], Float64[np.ndarray, " N"], Float64[np.ndarray, " N"]]:
-    """Of every image: the group that reaches it most, its chance, and how much arrives at all."""
-    count = graph.shape[0]
-    best, most = np.zeros(count, np.int64), np.zeros(count)
-    total, reach = np.zeros(count), np.zeros(count)
-    for first in range(0, int(placement.groups.max()) + 1, _COLUMNS):
-        flow = _flow(graph, placement, first).astype(np.float64)
-        place = flow.argmax(axis=1)
-        top = flow[np.arange(count), place]
-        better = top > most
-        best[better], most[better] = place[better] + first, top[better]
-        total += (flow**sharpness).sum(axis=1)
-        reach += flow.sum(axis=1)
-    chance = most**sharpness / np.where(total > 0, total, 1)
-    return best, chance, reach
+def _evidence(found: Arrived, usual: float) -> Float64[np.ndarray, "n 3"]:
+    """One, the logit of the chance, and the logarithm of reach less its usual."""
+    chance = logit(np.clip(found.chance, 1e-4, 1 - 1e-4))
+    reach = np.log(np.maximum(found.reach, 1e-12)) - usual
+    return np.stack((np.ones_like(chance), chance, reach), axis=1)
 
 
-def _sharpness_of(graph: sparse.csr_array, placement: Placement) -> float:
-    """The exponent of the shares under which every other placed image of a group is likeliest."""
-    order = np.lexsort((placement.rows, placement.groups))
-    rank = np.empty(len(order), np.int64)
-    starts = np.searchsorted(placement.groups[order], placement.groups[order])
-    rank[order] = np.arange(len(order)) - starts
-    hidden = rank % 2 == 1
-    if not hidden.any():
-        return _USUAL_SHARPNESS
-    shown = Placement(
-        placement.rows[~hidden],
-        placement.groups[~hidden],
-        placement.confidence[~hidden],
-        placement.undiscovered,
+def _logistic(
+    seen: Float64[np.ndarray, "n 3"],
+    right: Float64[np.ndarray, " n"],
+    weights: Float64[np.ndarray, " n"],
+) -> Float64[np.ndarray, " 3"]:
+    """The likeliest slopes under a normal belief around `_USUAL`, as firm as `_FIRMNESS`."""
+
+    def loss(slopes: Float64[np.ndarray, " 3"]) -> tuple[float, Float64[np.ndarray, " 3"]]:
+        scores, away = seen @ slopes, slopes - _USUAL
+        entropy = weights @ (np.logaddexp(0, scores) - right * scores)
+        gradient = seen.T @ (weights * (expit(scores) - right)) + _FIRMNESS * away
+        return float(entropy + (_FIRMNESS * away**2).sum() / 2), gradient
+
+    return np.asarray(minimize(loss, _USUAL, jac=True, method="BFGS").x)
+
+
+def _without(placement: Placement, hidden: Int64[np.ndarray, " h"]) -> Placement:
+    return replace(
+        placement,
+        rows=np.delete(placement.rows, hidden),
+        groups=np.delete(placement.groups, hidden),
+        confidence=np.delete(placement.confidence, hidden),
     )
-    groups = int(placement.groups.max()) + 1
-    flows = [
-        _flow(graph, shown, first)[placement.rows[hidden]] for first in range(0, groups, _COLUMNS)
-    ]
-    shares = np.concatenate(flows, axis=1).astype(np.float64)
-    right = np.arange(len(shares)), placement.groups[hidden]
-
-    def likelihood(sharpness: float) -> float:
-        powers = (shares / np.maximum(shares.max(axis=1, keepdims=True), 1e-30)) ** sharpness
-        chances = powers[right] / np.maximum(powers.sum(axis=1), 1e-30)
-        mixed = (1 - _FLOOR) * chances + _FLOOR / groups
-        prior = -_BELIEVED / 2 * np.log(sharpness / _USUAL_SHARPNESS) ** 2
-        return float((placement.confidence[hidden] * np.log(mixed)).sum() + prior)
-
-    return max(_SHARPNESS, key=likelihood)

@@ -1,0 +1,121 @@
+"""The backbone step: the whole net is tuned on the answers, and kept if it is surely better.
+
+Two copies are trained from the same start. The first never sees the held-out answers and is judged
+on them (`likewise.training.backbone_gate`); the second learns from every answer, and is trained
+only if the first one passed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from likewise.answers.holdout import split_answers
+from likewise.answers.standing import Answer
+from likewise.files import read_json, write_json
+from likewise.images.augmentation import Recipe
+from likewise.images.store import Images
+from likewise.models.model_files import load_model
+from likewise.models.runs import Run, keep_parent
+from likewise.settings import Finetune
+from likewise.training.answered import FEWEST_ANSWERS, Basis, learn_from, spread_answers
+from likewise.training.backbone_gate import Judged, found_by_views, judge, some_images
+from likewise.training.finetuned import Finetuned
+from likewise.training.held_out import Measures, measures_of, scores_by
+from likewise.training.pretrain import pick_recipe
+from likewise.training.tuning import Tuning
+
+
+class BackboneStep:
+    """Tunes the net of ``parent`` on ``answers``; ``basis`` tells which images belong together."""
+
+    def __init__(
+        self,
+        images: Images,
+        answers: Sequence[Answer],
+        basis: Basis,
+        parent: Run,
+        run: Run,
+        settings: Finetune,
+    ) -> None:
+        self.images, self.answers, self.basis = images, answers, basis
+        self.parent, self.stored, self.settings = parent, run, settings
+        self.recipe: Recipe = parent.settings.get("recipe") or pick_recipe(
+            images, parent.settings.get("preset", "auto")
+        )
+
+    def run(self) -> Finetuned:
+        """Train, judge, and save a model or keep the parent."""
+        before, after, judged = self._measured()
+        why = "" if judged is None or judged.passed else _why(judged)
+        if why:
+            keep_parent(self.stored, self.parent, why)
+            fingerprint = self.parent.fingerprint
+        else:
+            fingerprint = self._train(self.answers, self.stored)
+        return Finetuned(
+            run=self.parent if why else self.stored,
+            fingerprint=fingerprint,
+            parent=self.parent,
+            depth="backbone",
+            blend=0.0,
+            loss=self.settings.loss,
+            answers=len(self.answers),
+            before=before,
+            after=after,
+            why_kept=why,
+        )
+
+    def _train(self, learnt: Sequence[Answer], run: Run) -> str:
+        taught = list(learnt)
+        if self.settings.spread:
+            hidden = {image for each in self.answers for image in each.pair}
+            count, seed = self.settings.spread, self.settings.seed
+            taught += spread_answers(self.basis, learnt, count, hidden, seed)
+        start = load_model(self.parent.model_file)
+        return Tuning(self.images, taught, start, self.recipe, run, self.settings).run()
+
+    def _measured(self) -> tuple[Measures, Measures, Judged | None]:
+        """Figures on held-out answers before and after; not judged where none are held out."""
+        file = self.stored.folder / "measured.json"
+        if not file.is_file():
+            write_json(file, self._measure())
+        told = read_json(file)
+        judged = Judged(**told["judged"]) if told.get("judged") else None
+        return told["before"], told["after"], judged
+
+    def _measure(self) -> dict[str, object]:
+        learnt, held_out = split_answers(self.answers, self.settings.hold_out, self.settings.seed)
+        parent = load_model(self.parent.model_file)
+        scores = scores_by(parent, self.images, held_out)
+        before = measures_of(scores, held_out)
+        if before["auc"] is None or len(learnt) < FEWEST_ANSWERS:
+            return {"before": before, "after": before | {"auc": None}}
+        copy_run = replace(self.stored, folder=self.stored.folder / "held-out")
+        self._train(learnt, copy_run)
+        copy = load_model(copy_run.model_file)
+        tuned = scores_by(copy, self.images, held_out)
+        seed = self.settings.seed
+        rows = some_images(np.flatnonzero(~self.images.held_out), seed)
+        groups = self._groups(learnt)[rows]
+        found = [
+            found_by_views(each, self.images, rows, groups, self.recipe, seed).astype(float)
+            for each in (parent, copy)
+        ]
+        judged = judge(scores, tuned, held_out, found[1] - found[0], seed)
+        after = measures_of(tuned, held_out)
+        return {"before": before, "after": after, "judged": asdict(judged)}
+
+    def _groups(self, learnt: Sequence[Answer]) -> np.ndarray:
+        """The group of every image of the store, as far as ``learnt`` answers tell."""
+        told = learn_from(self.basis, learnt, self.settings.seed).spread.groups
+        place = {image: row for row, image in enumerate(self.basis.pool.ids)}
+        return np.array([told[place[str(each)]] for each in self.images.ids], dtype=np.int64)
+
+
+def _why(judged: Judged) -> str:
+    if judged.gain <= 0 or judged.gain < judged.gain_error:
+        return "on answers that it had not seen the tuned net was no better"
+    if judged.found < 0 and judged.passed is False and judged.gain >= 2 * judged.gain_error:
+        return "the tuned net no longer told images apart by their own views"
+    return "on answers that it had not seen the tuned net was not surely better"

@@ -1,0 +1,155 @@
+"""Training a whole net on answers: contrastive, triplet or supervised contrastive loss."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int8, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+from likewise.answers.links import links_from
+from likewise.answers.standing import Answer
+from likewise.images.augmentation import Recipe, Views
+from likewise.images.store import Images
+from likewise.models.backbones import Backbone
+from likewise.models.machine import Machine, pick_machine
+from likewise.models.model_files import save_model
+from likewise.models.runs import Run
+from likewise.models.simsiam import SimSiam
+from likewise.progress import say
+from likewise.settings import Finetune
+from likewise.training.answer_sampler import STEPS_PER_EPOCH, AnswerSampler
+from likewise.training.batches import Request, divide_cores, view_batches
+from likewise.training.loop import Training, load_checkpoint, precision_of, train
+from likewise.training.losses import (
+    contrastive_loss,
+    simsiam_loss,
+    supervised_contrastive_loss,
+    triplet_loss,
+)
+
+WARM_UP = 0.05
+"""Share of the steps in which the learning rate rises."""
+VIEWS = 2
+
+
+class Tuning:
+    """One training of a net on some answers, from the weights that it has."""
+
+    def __init__(
+        self,
+        images: Images,
+        answers: Sequence[Answer],
+        start: Backbone,
+        recipe: Recipe,
+        run: Run,
+        settings: Finetune,
+    ) -> None:
+        self.images, self.answers, self.settings, self.stored = images, answers, settings, run
+        self.recipe = recipe
+        self.links = links_from(answers)
+        self.backbone = start.train()
+        self.backbone.to(memory_format=torch.channels_last)
+        torch.manual_seed(settings.seed)
+        self.workers, threads = divide_cores(settings.workers)
+        torch.set_num_threads(threads)
+        precision = precision_of(run, settings.precision)
+        self.machine = pick_machine(settings.device, precision, self._trial)
+        dim = self.backbone.dim
+        self.model = (
+            SimSiam(self.backbone, 2 * dim, dim // 2) if settings.simsiam else self.backbone
+        )
+        self.model.to(self.machine.device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=settings.lr, weight_decay=1e-4
+        )
+        self.sampler = AnswerSampler(answers, images.positions, settings.batch_size, settings.seed)
+
+    def run(self) -> str:
+        """Train, save, and return the fingerprint."""
+        if self.stored.finished:
+            return self.stored.fingerprint
+        settings = self.settings
+        epochs = math.ceil(settings.steps / STEPS_PER_EPOCH)
+        training = Training(
+            run=self.stored,
+            model=self.model,
+            optimizer=self.optimizer,
+            epochs=epochs,
+            steps_per_epoch=STEPS_PER_EPOCH,
+            images_per_step=settings.batch_size,
+            loss_of=self.loss_of,
+            set_lr=self.set_lr,
+            after_epoch=lambda row: {},
+            kept={"precision": self.machine.precision},
+        )
+        position = load_checkpoint(training)
+        say(
+            f"{self.stored.folder.name}: {settings.loss} on {len(self.answers):,} answers "
+            f"({self.machine})"
+        )
+        batches = view_batches(
+            self.images,
+            Views(self.recipe, self.backbone.architecture.image_size),
+            self.sampler.plan,
+            count=VIEWS,
+            epochs=epochs,
+            seed=settings.seed,
+            start=(position.epoch, position.step),
+            workers=self.workers,
+            pin_memory=self.machine.device.type == "cuda",
+        )
+        train(training, position, batches)
+        fingerprint = save_model(self.stored.model_file, self.backbone)
+        self.stored.checkpoint_file.unlink(missing_ok=True)
+        return fingerprint
+
+    def loss_of(self, request: Request, views: UInt8[Tensor, "V B S S 3"]) -> Tensor:
+        """The chosen loss on all views of the batch; views of one image are must-linked."""
+        ids = [str(self.images.ids[row]) for row in request.rows]
+        relations = torch.from_numpy(np.tile(self.links.relations(ids), (VIEWS, VIEWS)))
+        flat = views.flatten(0, 1).to(self.machine.device, non_blocking=True)
+        with self.machine.autocast():
+            h = self.backbone(self.backbone.normalise(flat))
+            regulariser = self._regulariser(h)
+        embeddings = functional.normalize(h.float(), dim=1)
+        return self._loss(embeddings, relations.to(embeddings.device)) + regulariser
+
+    def _regulariser(self, h: Float[Tensor, "VB D"]) -> Float[Tensor, ""]:
+        """SimSiam's loss between the views, weighed."""
+        if not isinstance(self.model, SimSiam):
+            return h.new_zeros(())
+        z = self.model.projector(h)
+        p = self.model.predictor(z)
+        two = (VIEWS, len(h) // VIEWS, -1)
+        return self.settings.simsiam * simsiam_loss(p.view(two).float(), z.view(two).float())
+
+    def _loss(
+        self, embeddings: Float[Tensor, "B D"], relations: Int8[Tensor, "B B"]
+    ) -> Float[Tensor, ""]:
+        match self.settings.loss:
+            case "contrastive":
+                return contrastive_loss(embeddings, relations, self.settings.margin)
+            case "triplet":
+                return triplet_loss(embeddings, relations, self.settings.margin)
+            case "supcon":
+                return supervised_contrastive_loss(embeddings, relations, self.settings.temperature)
+
+    def set_lr(self, progress: float) -> None:
+        """A short warm-up, then cosine decay."""
+        rate = self.settings.lr * min(1.0, (progress + 1e-3) / WARM_UP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+    def _trial(self, machine: Machine) -> Tensor:
+        size = self.backbone.architecture.image_size
+        noise = torch.zeros(min(self.settings.batch_size, 64), size, size, 3, dtype=torch.uint8)
+        self.backbone.eval().to(machine.device)
+        with torch.random.fork_rng(), machine.autocast():
+            h: Tensor = self.backbone(self.backbone.normalise(noise.to(machine.device)))
+        loss = h.float().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.backbone.train().zero_grad(set_to_none=True)
+        return loss.detach()
