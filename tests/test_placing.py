@@ -12,7 +12,7 @@ from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
 from likewise.answers.placing import CoverPlace
 from likewise.answers.pool import Pool, Proposal, any_open_pair
-from likewise.answers.standing import Answer, Undo, pair_of
+from likewise.answers.standing import Answer, Undo, Verdict, pair_of
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 Strategy = Callable[[Pool, int], CoverPlace | LikelyFirst]
@@ -36,7 +36,7 @@ def pool_of_groups(groups: int, each: int, noise: float = 0.1, seed: int = 0) ->
 
 def answer(proposal: Proposal, groups: int, number: int, who: str, wrong: bool = False) -> Answer:
     same = (int(proposal.a) % groups == int(proposal.b) % groups) != wrong
-    verdict = "similar" if same else "dissimilar"
+    verdict: Verdict = "similar" if same else "dissimilar"
     return Answer(
         proposal.a, proposal.b, verdict, who, NOW, proposal.strategy, None, "", number
     )  # fmt: skip

@@ -10,7 +10,7 @@ from scipy import stats
 
 from likewise.answers.placement import Placement
 from likewise.models.heads import Head, apply_head
-from likewise.training.rounds import Pool, blended, blends_of, nearest, pool_of, teach
+from likewise.training.rounds import Pool, blended, blends_of, nearest, pool_of, pool_trust, teach
 from likewise.training.trials import (
     FALSE_PASS,
     SHARES,
@@ -106,7 +106,8 @@ def test_doubt_covers_means_over_pairs() -> None:
 def test_neighbours_are_those_of_the_blended_vectors() -> None:
     made, of = pool()
     rows = np.flatnonzero(np.arange(120) % 4 == 0)
-    _, fitted = teach(made, Placement(rows, of[rows], np.ones(len(rows)), 0.0))
+    placed = Placement(rows, of[rows], np.ones(len(rows)), 0.0)
+    _, fitted = teach(made, placed, pool_trust(made, placed))
     head = blended(made, fitted, 0.8)
     known = made.neighbours.copy()
     known[5, 25:] = -1
@@ -133,6 +134,7 @@ def test_the_share_is_that_of_the_variance() -> None:
 
 def test_too_little_placed_makes_no_head() -> None:
     made, _ = pool()
-    told, head = teach(made, placement(np.array([0, 1])))
+    placed = placement(np.array([0, 1]))
+    told, head = teach(made, placed, pool_trust(made, placed))
     assert head.blend == 0
     assert (told.groups >= 0).sum() == 2

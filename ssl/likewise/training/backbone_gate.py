@@ -45,10 +45,14 @@ class Judged:
     found_error: float
 
     @property
+    def better(self) -> bool:
+        """Whether held-out answers are surely told apart better."""
+        return self.gain > 0 and self.gain >= SURE * self.gain_error
+
+    @property
     def passed(self) -> bool:
         """Whether it may be used."""
-        better = self.gain > 0 and self.gain >= SURE * self.gain_error
-        return better and self.found >= -(MAY_LOSE + 2 * self.found_error)
+        return self.better and self.found >= -(MAY_LOSE + 2 * self.found_error)
 
 
 def judge(

@@ -114,8 +114,8 @@ class BackboneStep:
 
 
 def _why(judged: Judged) -> str:
-    if judged.gain <= 0 or judged.gain < judged.gain_error:
-        return "on answers that it had not seen the tuned net was no better"
-    if judged.found < 0 and judged.passed is False and judged.gain >= 2 * judged.gain_error:
-        return "the tuned net no longer told images apart by their own views"
-    return "on answers that it had not seen the tuned net was not surely better"
+    """Why a tuned net is not used."""
+    if judged.better:
+        return "the tuned net no longer tells images apart by their own views"
+    surely = "" if judged.gain <= 0 else "surely "
+    return f"on answers that it had not seen the tuned net was not {surely}better"

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int
 
 from likewise.answers.placement import Placement
 from likewise.models.heads import Head, untouched
-from likewise.training.rounds import blended, pool_of, teach
+from likewise.training.rounds import blended, pool_of, pool_trust, teach
 from likewise.training.spread import Spread
 from likewise.training.trials import SHARES, Gains, known_gains, new_gains
 
@@ -73,10 +73,12 @@ def learn(
         seed: Of the halves and samples.
     """
     pool = pool_of(vectors, neighbours, similarities, among, seed)
-    told, head = teach(pool, placement, seed)
+    trust = pool_trust(pool, placement, seed)
+    told, head = teach(pool, placement, trust, seed)
     if not head.blend:
         return Learnt(head, told, ())
-    known, new = known_gains(pool, placement, seed), new_gains(pool, placement, seed)
+    known = known_gains(pool, placement, trust, seed)
+    new = new_gains(pool, placement, trust, seed)
     trials = judge(known, new, unseen_share(placement))
     share = chosen(trials)
     if share is None:

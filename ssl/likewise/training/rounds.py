@@ -16,7 +16,7 @@ from likewise.answers.placement import Placement
 from likewise.models.heads import Head, project
 from likewise.training.flow import KEPT
 from likewise.training.head import Basis, basis_of, fit_head
-from likewise.training.spread import Spread, spread, trust_in
+from likewise.training.spread import Spread, Trust, spread, trust_in
 
 ROUNDS = 2
 SHARE = 0.8
@@ -54,13 +54,17 @@ def pool_of(
     return Pool(vectors, neighbours, similarities, among, basis, coordinates)
 
 
-def teach(pool: Pool, placement: Placement, seed: int = 0) -> tuple[Spread, Head]:
+def pool_trust(pool: Pool, placement: Placement, seed: int = 0) -> Trust:
+    """How far a spread is to be trusted, by the graph that no answer has touched."""
+    return trust_in(pool.neighbours, pool.similarities, placement, pool.among, seed)
+
+
+def teach(pool: Pool, placement: Placement, trust: Trust, seed: int = 0) -> tuple[Spread, Head]:
     """Spread and head that the placement teaches, after `ROUNDS`; the blend is 1, not yet tested.
 
     A head without a part where too little is placed.
     """
     near, close = pool.neighbours, pool.similarities
-    trust = trust_in(near, close, placement, pool.among, seed)
     for turn in range(ROUNDS):
         told = spread(near, close, placement, pool.among, trust)
         head = fit_head(pool.basis, pool.coordinates, told, seed)
@@ -77,7 +81,10 @@ def blended(pool: Pool, head: Head, share: float) -> Head:
 
 
 def nearest(pool: Pool, head: Head) -> tuple[Int[np.ndarray, "N k"], Float32[np.ndarray, "N k"]]:
-    """Of the known neighbours the `KEPT` nearest in the embedding of a head, and how near."""
+    """Of the known neighbours the `KEPT` nearest in the embedding of a head, and how near.
+
+    Images that may not be learnt from are left out; -1 where there are fewer.
+    """
     inner = replace(head, weight=head.weight @ pool.basis.directions.T.astype(np.float32),
                     offset=np.zeros_like(head.offset))  # fmt: skip
     mapped = project(inner, pool.coordinates)
@@ -87,9 +94,11 @@ def nearest(pool: Pool, head: Head) -> tuple[Int[np.ndarray, "N k"], Float32[np.
     for start in range(0, len(mapped), _BLOCK):
         part = slice(start, start + _BLOCK)
         known = pool.neighbours[part]
+        if pool.among is not None:
+            known = np.where((known >= 0) & pool.among[known], known, -1)
         mine = np.einsum("nd,nkd->nk", mapped[part], mapped[known])
         both = (1 - head.blend) * pool.similarities[part] + head.blend * mine
-        both = np.where(known < 0, -2, both)
+        both = np.where(known < 0, -1, both)
         order = np.argsort(-both, axis=1, kind="stable")[:, :kept]
         rows[part] = np.take_along_axis(known, order, axis=1)
         near[part] = np.take_along_axis(both, order, axis=1)

@@ -21,6 +21,7 @@ from scipy import stats
 from likewise.answers.placement import Placement
 from likewise.models.heads import Head, apply_head, untouched
 from likewise.training.rounds import Pool, blends_of, teach
+from likewise.training.spread import Trust
 
 SHARES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 """Parts of the variance of the new vectors that are the head's, of which one is taken."""
@@ -75,23 +76,24 @@ class Gains:
         return np.asarray(margin * np.sqrt(scale * (sums**2).sum(axis=0)))
 
 
-def known_gains(pool: Pool, placement: Placement, seed: int) -> Gains:
+def known_gains(pool: Pool, placement: Placement, trust: Trust, seed: int) -> Gains:
     """Of images whose group has other placed images that are shown."""
-    values, places = _tried(pool, placement, _members, seed)
+    values, places = _tried(pool, placement, trust, _members, seed)
     groups = placement.groups[places]
     many = len(np.unique(groups)) >= MANY
     return Gains(values, groups, ends=1) if many else Gains(values, places, ends=2)
 
 
-def new_gains(pool: Pool, placement: Placement, seed: int) -> Gains:
+def new_gains(pool: Pool, placement: Placement, trust: Trust, seed: int) -> Gains:
     """Of images whose group is hidden as a whole."""
-    values, places = _tried(pool, placement, _whole_groups, seed)
+    values, places = _tried(pool, placement, trust, _whole_groups, seed)
     return Gains(values, placement.groups[places], ends=1)
 
 
 def _tried(
     pool: Pool,
     placement: Placement,
+    trust: Trust,
     parts: Callable[[Placement, np.random.Generator], Iterator[Hidden]],
     seed: int,
 ) -> tuple[Float64[np.ndarray, "n S"], Int64[np.ndarray, " n"]]:
@@ -99,7 +101,7 @@ def _tried(
     rng = np.random.default_rng((seed, 1))
     values, places = [np.zeros((0, len(SHARES)))], [np.zeros(0, np.int64)]
     for hidden in parts(placement, rng):
-        _, head = teach(pool, _shown(placement, ~hidden), seed)
+        _, head = teach(pool, _shown(placement, ~hidden), trust, seed)
         some = rng.permutation(np.flatnonzero(hidden))[:_TESTED]
         gains, tested = gains_of(pool, head, placement.rows[some], placement.groups[some], rng)
         values.append(gains)
