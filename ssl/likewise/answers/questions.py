@@ -50,6 +50,8 @@ from likewise.answers.store import AnswerStore
 LEASE = timedelta(minutes=10)
 _ATTEMPTS = 20
 """How often to look for another question when somebody else got it first."""
+_PATIENCE = 10
+"""So many times as often where nothing is in hand yet."""
 _LATEST = 6
 """Screens of an annotator that tell whether a check is due."""
 
@@ -106,8 +108,8 @@ class Questions:
                     give_back(connection, {each.token for each in mine if each not in kept})
                     renew(connection, [each.token for each in kept], now + LEASE)
                 kept = [replace(each, expires=now + LEASE) for each in kept]
-            for _ in range(_ATTEMPTS):
-                if len(kept) >= count:
+            for attempt in range(_PATIENCE * _ATTEMPTS):
+                if len(kept) >= count or (kept and attempt >= _ATTEMPTS):
                     break
                 screen = self._next(annotator, kind, kept, now)
                 if screen is None:

@@ -1,10 +1,14 @@
 """Flow: what arrives at every image from the placed ones, along the graph of nearest neighbours.
 
-Label spreading (Zhou et al. 2004, "Learning with Local and Global Consistency", eq. 3):
-``F <- alpha S F + (1 - alpha) Y`` with S the symmetrically normalised graph and Y the placed
+Label spreading (Zhou et al. 2004, "Learning with Local and Global Consistency", eq. 4):
+``F = (1 - alpha) (1 - alpha S)^-1 Y`` with S the symmetrically normalised graph and Y the placed
 images, a column per group. Each column starts with the same squared length, so that a group does
-not win by being asked about more often. Cost: `_STEPS` products of a sparse matrix (N x 2k) with a
-dense one (N x groups).
+not win by being asked about more often.
+
+It is solved by Chebyshev's semi-iteration (Golub & Varga 1961): as S has its eigenvalues between
+-1 and 1, what is missing after n steps is below ``2 r^n``, r = .63 for an alpha of .9, where the
+plain iteration is left with ``alpha^n``. Cost: `_STEPS` products of a sparse matrix (N x 2k) with
+a dense one (N x groups).
 """
 
 from dataclasses import dataclass
@@ -18,7 +22,7 @@ from likewise.answers.placement import Placement
 KEPT = 20
 """Nearest neighbours of each image that the graph keeps."""
 _ALPHA = 0.9
-_STEPS = 30
+_STEPS = 8
 _LOCAL = 7
 """The distance to this neighbour is an image's scale (Zelnik-Manor & Perona 2004)."""
 _COLUMNS = 32
@@ -92,7 +96,10 @@ def _flow(graph: sparse.csr_array, placement: Placement, first: int) -> Float32[
     start[placement.rows[mine], placement.groups[mine] - first] = placement.confidence[mine]
     lengths = np.sqrt(start.sum(axis=0))
     start /= np.where(lengths > 0, lengths, 1)
-    flow = start
-    for _ in range(_STEPS):
-        flow = _ALPHA * (graph @ flow) + (1 - _ALPHA) * start
-    return np.asarray(flow, dtype=np.float32)
+    start *= 1 - _ALPHA
+    before, flow, weight = start, _ALPHA * (graph @ start) + start, 2.0
+    for _ in range(_STEPS - 1):
+        weight = 1 / (1 - _ALPHA**2 * weight / 4)
+        step = _ALPHA * (graph @ flow) + start - before
+        before, flow = flow, before + weight * step
+    return np.asarray(np.maximum(flow, 0))

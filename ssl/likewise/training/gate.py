@@ -8,7 +8,7 @@ random, or about something that the embedding does not hold) nothing passes but 
 `likewise.training.trials.FALSE_PASS`, and the head gets no part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from likewise.answers.placement import Placement
 from likewise.models.heads import Head, untouched
 from likewise.training.rounds import blended, pool_of, pool_trust, teach
+from likewise.training.sample import MOST, sample_of
 from likewise.training.spread import Spread
 from likewise.training.trials import SHARES, Gains, known_gains, new_gains
 
@@ -65,13 +66,19 @@ def learn(
     """Spread, fit a head, and let as much of it count as passes the gate.
 
     Args:
-        vectors: Unit vectors of a pool of images.
+        vectors: Unit vectors of a pool of images; of a large one, a sample is learnt from, and
+            only its images are told apart (`likewise.training.sample`).
         neighbours: The nearest images of each, -1 where there are fewer.
         similarities: Their cosine similarities, -1 to 1.
         placement: What the answers tell.
         among: Images that may be learnt from; by default all.
         seed: Of the halves and samples.
     """
+    count = len(vectors) if among is None else int(among.sum())
+    if count > MOST:
+        part = sample_of(vectors, neighbours.shape[1], placement, among, seed)
+        found = learn(part.vectors, part.neighbours, part.similarities, part.placement, None, seed)
+        return replace(found, spread=part.spread_to(found.spread, len(vectors)))
     pool = pool_of(vectors, neighbours, similarities, among, seed)
     trust = pool_trust(pool, placement, seed)
     told, head = teach(pool, placement, trust, seed)

@@ -11,7 +11,7 @@ images look like, the gain is zero but for noise.
 - *new groups*: half of the groups is hidden as a whole, in turn.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from scipy import stats
 
 from likewise.answers.placement import Placement
-from likewise.models.heads import Head, apply_head, untouched
+from likewise.models.heads import Head, project
 from likewise.training.rounds import Pool, blends_of, teach
 from likewise.training.spread import Trust
 
@@ -27,6 +27,8 @@ SHARES = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 """Parts of the variance of the new vectors that are the head's, of which one is taken."""
 SPLITS = 2
 """Ways to halve that are tried."""
+PLENTY = 1000
+"""Placed images for which one way is enough."""
 FEWEST = 5
 """Witnesses that are heard at all."""
 MANY = 20
@@ -127,26 +129,31 @@ def gains_of(
     others = np.setdiff1d(every, rows)
     others = others if len(others) <= _RANKED else rng.choice(others, _RANKED, replace=False)
     mine, ranked = np.asarray(pool.vectors[rows]), np.asarray(pool.vectors[others])
-    before = _nearer(untouched(mine.shape[1]), mine, ranked, same)
-    after = [
-        _nearer(replace(head, blend=blend), mine, ranked, same)
-        for blend in blends_of(pool, head, SHARES)
+    old, new = _cosines(mine, ranked), _cosines(project(head, mine), project(head, ranked))
+    before = _nearer(old, same)
+    gains = [
+        before
+        - _nearer([(1 - a) * one + a * other for one, other in zip(old, new, strict=True)], same)
+        for a in blends_of(pool, head, SHARES)
     ]
-    return np.stack([before - each for each in after], axis=1), tested
+    return np.stack(gains, axis=1), tested
+
+
+def _cosines(
+    queries: Float32[np.ndarray, "q D"], others: Float32[np.ndarray, "n D"]
+) -> tuple[Float32[np.ndarray, "q q"], Float32[np.ndarray, "q n"]]:
+    """Of unit vectors: of queries with each other, and with the others."""
+    return queries @ queries.T, queries @ others.T
 
 
 def _nearer(
-    head: Head,
-    queries: Float32[np.ndarray, "q D"],
-    others: Float32[np.ndarray, "n D"],
-    same: Bool[np.ndarray, "q q"],
+    cosines: Sequence[Float32[np.ndarray, "q _"]], same: Bool[np.ndarray, "q q"]
 ) -> Float64[np.ndarray, " q"]:
     """Mean logarithm of one plus how many others lie nearer, over the pairs that a query is in.
 
     In each pair, nearer to the one than the other is, and the other way round.
     """
-    mapped = apply_head(head, queries)
-    own, far = mapped @ mapped.T, np.sort(mapped @ apply_head(head, others).T, axis=1)
+    own, far = cosines[0], np.sort(cosines[1], axis=1)
     nearer = np.zeros(same.shape)
     for ladder, near, mates, row in zip(far, own, same, nearer, strict=True):
         row[mates] = np.log1p(len(ladder) - np.searchsorted(ladder, near[mates], side="right"))
@@ -155,7 +162,7 @@ def _nearer(
 
 def _members(placement: Placement, rng: np.random.Generator) -> Iterator[Hidden]:
     """Every other image of each group, and then the rest."""
-    for _ in range(SPLITS):
+    for _ in range(_splits(placement)):
         mixed = rng.permutation(len(placement.rows))
         order = mixed[np.argsort(placement.groups[mixed], kind="stable")]
         first = np.searchsorted(placement.groups[order], placement.groups[order])
@@ -169,12 +176,16 @@ def _members(placement: Placement, rng: np.random.Generator) -> Iterator[Hidden]
 def _whole_groups(placement: Placement, rng: np.random.Generator) -> Iterator[Hidden]:
     """Every other group, and then the rest; the larger first, so that both halves hold as much."""
     sizes = np.bincount(placement.groups)
-    for _ in range(SPLITS):
+    for _ in range(_splits(placement)):
         mixed = rng.permutation(len(sizes))
         second = np.empty(len(sizes), dtype=bool)
         second[mixed[np.argsort(-sizes[mixed], kind="stable")]] = np.arange(len(sizes)) % 2 == 1
         yield second[placement.groups]
         yield ~second[placement.groups]
+
+
+def _splits(placement: Placement) -> int:
+    return SPLITS if len(placement.rows) < PLENTY else 1
 
 
 def _shown(placement: Placement, shown: Bool[np.ndarray, " n"]) -> Placement:
