@@ -189,7 +189,7 @@ def test_views_are_a_kernel_density_with_a_share_for_new_groups() -> None:
     pool = pool_with([0, 0, 1, 1, 1, 2, 2, 0, 1], noise=0.4)
     asked, rng = Asked(pool), np.random.default_rng(0)
     for image in pool.ids[:8]:
-        asked.add(image)
+        asked.add([image])
     for one, two in ((0, 1), (2, 3), (3, 4), (5, 6)):
         asked.partition.merge(*asked.partition.slots[[one, two]].tolist())
     asked.sure[:8], asked.undiscovered = rng.uniform(0.5, 1, 8), 0.3
@@ -205,7 +205,7 @@ def test_answers_multiply_the_odds_of_a_view() -> None:
     pool = pool_with([0, 0, 1, 1, 0], noise=0.4)
     asked = Asked(pool)
     for image in pool.ids:
-        asked.add(image)
+        asked.add([image])
     asked.partition.merge(0, 1)
     asked.partition.merge(2, 3)
     before = asked.views(np.array([4]))
@@ -227,7 +227,7 @@ def test_landmarks_stand_for_all_where_many_were_asked(monkeypatch: pytest.Monke
     def views() -> Views:
         asked = Asked(pool)
         for image in pool.ids[:300]:
-            asked.add(image)
+            asked.add([image])
         asked.partition.regroup(np.array(labels[:300]))
         asked.likeness.choose_landmarks()
         asked.sure[:300], asked.undiscovered = 1.0, 0.05

@@ -1,10 +1,11 @@
 """The asked images: which group each is in, how sure that is, and what else it might be."""
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Float32, Float64, Int64
 
 from likewise.answers.contraction import size_odds, within_reason
 from likewise.answers.likeness import Likeness
@@ -14,6 +15,9 @@ from likewise.answers.pool import Pool
 from likewise.answers.views import Queries, Views, believe, compare, evidence_on
 
 _BLOCK = 128
+_ADDED = 4096
+_GRANTED = 4.5
+"""Weight of the answers on a node from which similarity need not be asked."""
 _SAMPLED = 16
 """Members that stand for a group when it is compared with another, four times as many there."""
 
@@ -43,18 +47,23 @@ class Asked:
     def __len__(self) -> int:
         return len(self.images)
 
-    def add(self, image: str) -> int:
-        """The node of an image of the pool, made if need be: sure to be alone for a start."""
-        node = self.nodes.get(image)
-        if node is None:
-            node = self.nodes[image] = self.partition.add_node()
-            row = self.pool.positions[image]
-            self.images.append(image)
-            self.likeness.add(self.pool.half_whitened(np.array([row]))[0])
-            if node == len(self.sure):
-                self._grow()
-            self.sure[node], self._rows[node], self._node_at[row] = 1.0, row, node
-        return node
+    def add(self, images: Collection[str]) -> None:
+        """Make nodes of images of the pool that have none: sure to be alone for a start."""
+        new = [each for each in dict.fromkeys(images) if each not in self.nodes]
+        rows = np.array([self.pool.positions[each] for each in new], np.int64)
+        for at in range(0, len(new), _ADDED):
+            vectors = self.pool.half_whitened(rows[at : at + _ADDED])
+            for image, vector in zip(new[at : at + _ADDED], vectors, strict=True):
+                self._add(image, vector)
+
+    def _add(self, image: str, vector: Float32[np.ndarray, " D"]) -> None:
+        node = self.nodes[image] = self.partition.add_node()
+        row = self.pool.positions[image]
+        self.images.append(image)
+        self.likeness.add(vector)
+        if node == len(self.sure):
+            self._grow()
+        self.sure[node], self._rows[node], self._node_at[row] = 1.0, row, node
 
     def sizes(self) -> Int64[np.ndarray, " M"]:
         """Size of the group of each node."""
@@ -76,6 +85,23 @@ class Asked:
         for at in range(0, len(every), _BLOCK):
             self._refresh(every[at : at + _BLOCK])
         self._estimate_undiscovered()
+
+    def take_for_granted(self) -> list[int]:
+        """Hold nodes for sure that answers tie to their group alone, and hard; return the rest."""
+        rest = list[int]()
+        for node, weights in enumerate(self.partition.weights):
+            slot, inside, outside = self.partition.slots[node], 0.0, False
+            for other, weight in weights.items():
+                if self.partition.slots[other] == slot:
+                    inside += weight
+                else:
+                    outside = outside or weight > 0
+            if outside or inside < _GRANTED:
+                rest.append(node)
+            else:
+                self.sure[node] = 1 / (1 + math.exp(-inside))
+                self.rival[node], self.rival_sure[node], self._denied[node] = -1, 0.0, 0.0
+        return rest
 
     def placement(self) -> Placement:
         """See `likewise.answers.belief.Belief.placement`."""
@@ -130,8 +156,10 @@ class Asked:
     # Inside.
 
     def _queries(self, rows: Int64[np.ndarray, " B"]) -> Queries:
-        vectors = self.pool.half_whitened(rows)
-        return Queries(vectors, self._node_at[rows], self._neighbours(rows))
+        nodes = self._node_at[rows]
+        asked = bool((nodes >= 0).all())
+        vectors = self.likeness.vectors(nodes) if asked else self.pool.half_whitened(rows)
+        return Queries(vectors, nodes, self._neighbours(rows))
 
     def _neighbours(self, rows: Int64[np.ndarray, " B"]) -> Int64[np.ndarray, "B k"]:
         """The asked ones among the known neighbours, where not all asked images are landmarks."""

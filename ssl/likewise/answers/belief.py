@@ -9,7 +9,6 @@ groups (`likewise.answers.likeness`), the answers on it, and how often people er
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
-from likewise.answers.ability import Ability
 from likewise.answers.asked import Asked
 from likewise.answers.contraction import contract
 from likewise.answers.doubts import Doubt, doubts_of
@@ -36,7 +35,7 @@ _REFRESHED = 4
 _VISITS, _ALL_VISITS = 12, 2000
 """Nodes that are reconsidered after one change, and from scratch, at most."""
 _JUDGED = 2000
-"""Answers that rates are estimated from, at most: the first ones."""
+"""Answers that rates are estimated from, at most."""
 _SEARCHED = 1000
 """With more answers than this, other explanations are sought only when many come at once."""
 _WEIGHED = 400
@@ -73,7 +72,6 @@ class Belief:
         """The answers that count."""
         self.noisy = False
         """Whether some answers contradict the groups."""
-        self._ability: Ability | None = None
         self._unweighed: Iterator[Pair] = iter(())
         self._search: Iterator[Explanation] = iter(())
         self._found: Explanation | None = None
@@ -90,9 +88,9 @@ class Belief:
         """Take in what has changed in a ledger since it was followed last, or all of another."""
         if self._ledger is not ledger:
             self._begin()
-        self._ledger, self._ability = ledger, ledger.ability
+        self._ledger = ledger
         new = len(ledger.changes) - self._read
-        changes = dict.fromkeys(islice(ledger.changes, self._read, None))
+        changes = dict.fromkeys(ledger.changes[self._read :])
         self._read += new
         if len(changes) > _MANY:
             self.load((pair, ledger.answers_on(pair)) for pair in changes)
@@ -102,6 +100,9 @@ class Belief:
 
     def load(self, changes: Iterable[tuple[Pair, Sequence[Answer]]]) -> None:
         """Take in the standing answers on many pairs, and find all groups from scratch."""
+        changes = list(changes)
+        counted = (pair for pair, answers in changes if self._asks(pair) and _counted(answers))
+        self.asked.add([image for pair in counted for image in pair])
         for pair, answers in changes:
             self._record(pair, answers)
         self._settle()
@@ -134,16 +135,20 @@ class Belief:
 
     # Inside.
 
+    def _asks(self, pair: Pair) -> bool:
+        return all(image in self.pool.positions for image in pair)
+
     def _record(self, pair: Pair, answers: Sequence[Answer]) -> bool:
         """Note the answers on a pair and what they weigh; whether that changes anything."""
-        if not all(image in self.pool.positions for image in pair):
+        if not self._asks(pair):
             return False
-        kept = tuple(each for each in answers if each.strategy != CALIBRATION)
+        kept = _counted(answers)
         if kept:
             self.answers[pair] = kept
         elif self.answers.pop(pair, None) is None:
             return False
-        one, two = map(self.asked.add, pair)
+        self.asked.add(pair)
+        one, two = (self.asked.nodes[image] for image in pair)
         self.asked.partition.weigh(one, two, self._weight(kept) if kept else None)
         return True
 
@@ -184,17 +189,20 @@ class Belief:
             everyone if len(asked) <= _ALL_VISITS else asked.partition.contested(), _ALL_VISITS
         )
         self._moves.forget()
-        self._refresh(everyone)
+        self._refresh(asked.take_for_granted() if len(asked) > _ALL_VISITS else everyone)
+        for each in self._watchers:
+            each.update(everyone)
         self._judge()
 
     def _estimate(self) -> None:
         """Learn rates and likeness from the groups; answers are weighed anew by and by."""
-        asked, some = self.asked, self._readings(_JUDGED)
+        asked = self.asked
+        some = self._readings(0, None, max(1, len(self.answers) // _JUDGED))
         self._fitted = len(self.answers)
         tallies = tallied(asked.partition, some)
         wrong = sum(each.missed + each.false for each in tallies.values())
         self.noisy = wrong >= max(2, 0.01 * len(some))
-        self.rates = estimate_rates(tallies, self._ability)
+        self.rates = estimate_rates(tallies)
         asked.likeness.choose_landmarks()
         asked.likeness.calibrate(asked.partition.slots[: len(asked)], asked.sizes() > 1)
         self._unweighed = iter(list(self.answers))
@@ -203,7 +211,7 @@ class Belief:
 
     def _explanations(self) -> Iterator[Explanation]:
         asked = self.asked
-        return explanations(self._readings(_JUDGED), len(asked), asked.odds_in, self._ability)
+        return explanations(self._readings(_JUDGED), len(asked), asked.odds_in)
 
     def _adopt(self, best: Explanation) -> None:
         """Believe in other rates and groups; nodes that these leave out stay alone for now."""
@@ -232,9 +240,9 @@ class Belief:
         if self.early is None and len(self.answers) >= JUDGED_AFTER:
             self.early = self.asked.undiscovered
 
-    def _readings(self, most: int) -> list[Reading]:
-        """The first answered pairs, and their answers."""
-        pairs, nodes = islice(self.answers.items(), most), self.asked.nodes
+    def _readings(self, *part: int | None) -> list[Reading]:
+        """Some answered pairs in the order of answers, as `islice` has it, with their answers."""
+        pairs, nodes = islice(self.answers.items(), *part), self.asked.nodes
         return [(nodes[a], nodes[b], answers) for (a, b), answers in pairs]
 
     def _weigh_anew(self, most: int) -> list[int]:
@@ -248,6 +256,10 @@ class Belief:
                 if (partition.slots[one] == partition.slots[two]) != (weight > 0):
                     contested += (one, two)
         return contested
+
+
+def _counted(answers: Iterable[Answer]) -> tuple[Answer, ...]:
+    return tuple(each for each in answers if each.strategy != CALIBRATION)
 
 
 def belief_of(pool: Pool, answers: Iterable[Answer], rates: ErrorRates | None = None) -> Belief:

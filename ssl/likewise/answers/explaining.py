@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Int64
 
-from likewise.answers.ability import Ability
 from likewise.answers.contraction import Odds, contract
 from likewise.answers.evidence import tally_of, weight_of
 from likewise.answers.partition import Partition
@@ -34,9 +33,7 @@ class Explanation:
     """See `score_of`."""
 
 
-def explanations(
-    readings: Sequence[Reading], nodes: int, odds: Odds, ability: Ability | None = None
-) -> Iterator[Explanation]:
+def explanations(readings: Sequence[Reading], nodes: int, odds: Odds) -> Iterator[Explanation]:
     """The best explanation so far, again and again; each costs about the same."""
     partition, best = Partition(), None
     for _ in range(nodes):
@@ -44,7 +41,7 @@ def explanations(
     for start in _STARTS:
         rates = ErrorRates(start)
         for _ in range(_ROUNDS):
-            found = _explanation(partition, readings, rates, odds, ability)
+            found = _explanation(partition, readings, rates, odds)
             rates = found.rates
             if best is None or found.score > best.score + 1e-9:
                 best = found
@@ -56,13 +53,12 @@ def _explanation(
     readings: Sequence[Reading],
     rates: ErrorRates,
     odds: Odds,
-    ability: Ability | None,
 ) -> Explanation:
     partition.scatter()
     for one, two, answers in readings:
         partition.weigh(one, two, weight_of(answers, rates))
     contract(partition, odds)
-    found = estimate_rates(tallied(partition, readings), ability)
+    found = estimate_rates(tallied(partition, readings))
     groups = partition.slots[: len(partition.weights)].copy()
     return Explanation(found, groups, score_of(partition, readings, found))
 

@@ -8,8 +8,8 @@ do, an annotator's own one from the common one.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from likewise.answers.ability import Ability
 from likewise.answers.standing import Verdict
 
 CERTAIN = 30.0
@@ -31,10 +31,15 @@ class Rates:
 
     def weight(self, verdict: Verdict) -> float:
         """Log of how much likelier the answer is on a similar pair than on a dissimilar one."""
-        miss, false = (min(max(each, _LEAST), _MOST) for each in (self.miss, self.false))
-        if verdict == "similar":
-            return math.log1p(-miss) - math.log(false)
-        return math.log(miss) - math.log1p(-false) if verdict == "dissimilar" else 0.0
+        return _log_ratio(self.miss, self.false, verdict)
+
+
+@lru_cache(1024)
+def _log_ratio(miss: float, false: float, verdict: Verdict) -> float:
+    miss, false = (min(max(each, _LEAST), _MOST) for each in (miss, false))
+    if verdict == "similar":
+        return math.log1p(-miss) - math.log(false)
+    return math.log(miss) - math.log1p(-false) if verdict == "dissimilar" else 0.0
 
 
 @dataclass(frozen=True)
@@ -73,12 +78,8 @@ def fixed_rates(miss: float, false: float) -> ErrorRates:
     return ErrorRates(Rates(miss, false))
 
 
-def estimate_rates(tallies: Mapping[str, Tally], ability: Ability | None = None) -> ErrorRates:
-    """The means of the Beta distributions, given what each annotator got right and wrong.
-
-    ``ability`` (Dawid and Skene, from pairs that several people read) takes the place of the
-    tallies for those whom it knows.
-    """
+def estimate_rates(tallies: Mapping[str, Tally]) -> ErrorRates:
+    """The means of the Beta distributions, given what each annotator got right and wrong."""
     total = sum(tallies.values(), Tally())
     common = Rates(
         _mean(total.missed, total.similar, *_MISSES), _mean(total.false, total.dissimilar, *_FALSES)
@@ -89,8 +90,6 @@ def estimate_rates(tallies: Mapping[str, Tally], ability: Ability | None = None)
             _mean(tally.missed, tally.similar, _OWN * common.miss, _OWN * (1 - common.miss)),
             _mean(tally.false, tally.dissimilar, _OWN * common.false, _OWN * (1 - common.false)),
         )
-    for annotator, right in ability.right.items() if ability else ():
-        own[annotator] = Rates(1 - right[0], 1 - right[1])
     return ErrorRates(common, own)
 
 
