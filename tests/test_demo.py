@@ -37,7 +37,7 @@ def test_the_demo_goes_through_the_whole_loop(
     quick = partial(Finetune, precision="float32", steps=40)
     monkeypatch.setattr("likewise.demo.Pretrain", exact)
     monkeypatch.setattr("likewise.demo.Finetune", quick)
-    command = ["demo", "--images", str(digits), "--epochs", "6", "--answers", "60", "--json"]
+    command = ["demo", "--images", str(digits), "--epochs", "6", "--answers", "120", "--json"]
     command += ["--workspace", str(tmp_path / "ws")]
     assert cli.run(command) == 0
     told = json.loads(capsys.readouterr().out)

@@ -1,15 +1,17 @@
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
 
 from likewise.answers.annotators import annotator_name, pace
 from likewise.answers.hands import Pending
+from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
 from likewise.answers.placing import CoverPlace
-from likewise.answers.pool import Pool, Proposer
+from likewise.answers.pool import Pool, Proposal, Proposer
 from likewise.answers.proposals import RandomPairs
 from likewise.answers.questions import LEASE, SHORTEST_VIEW, Questions, Reply
 from likewise.answers.screens import Kind, Screen
@@ -178,6 +180,51 @@ def test_a_hand_never_settles_itself(store: AnswerStore, clock: Clock) -> None:
         verdict = VERDICTS[int(rng.choice(3, p=[0.4, 0.55, 0.05]))]
         asker.answer("ada", reply(hand[int(rng.integers(len(hand)))], verdict))
     assert set(sizes) == {1, 2, 3}, "at the end too few are left"
+
+
+def test_what_was_thought_of_ahead_is_asked_next(store: AnswerStore, clock: Clock) -> None:
+    class Counting(RandomPairs):
+        asked = 0
+
+        def next(self, *seen: Any) -> Proposal | None:
+            self.asked += 1
+            return super().next(*seen)
+
+    proposer = Counting(pool(), 0)
+    asker = questions(store, clock, proposer=proposer)
+    hand = asker.hand("ada", "pair")
+    asker.think_ahead()
+    before = proposer.asked
+    clock.wait(2)
+    assert asker.answer("ada", reply(hand[0], "dissimilar")) == "stored"
+    new = asker.hand("ada", "pair")[-1]
+    assert proposer.asked == before, "nobody waited for the choice"
+    assert new.pairs not in [each.pairs for each in hand]
+
+
+@pytest.mark.parametrize("how", ["answered", "on a screen", "implied"])
+def test_what_was_thought_of_ahead_may_have_gone(
+    store: AnswerStore, clock: Clock, how: str
+) -> None:
+    class Fixed(RandomPairs):
+        def next(
+            self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str] = ()
+        ) -> Proposal | None:
+            first = self.pool.proposal(0, 1, "random", "The first two")
+            asks_nothing_new = self.pool.asks_nothing_new(0, 1, ledger.links, taken)
+            return super().next(ledger, taken, busy) if asks_nothing_new else first
+
+    asker = questions(store, clock, proposer=Fixed(pool(), 0))
+    asker.think_ahead()
+    match how:
+        case "answered":
+            store.add([NewAnswer(IDS[0], IDS[1], "dissimilar", "bob")])
+        case "on a screen":
+            assert questions(store, clock, proposer=Fixed(pool(), 0)).hand("bob", "pair")
+        case "implied":
+            for other in (0, 1):
+                store.add([NewAnswer(IDS[other], IDS[2], "similar", "bob")])
+    assert (IDS[0], IDS[1]) not in pairs_of(asker.hand("ada", "pair"))
 
 
 def test_pending_answers_settle_through_chains() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float32, Int64, Shaped
@@ -15,7 +16,10 @@ from likewise.answers.standing import Answer
 from likewise.models.heads import apply_head
 from likewise.neighbours.vectors import Embeddings
 from likewise.training.gate import learn
-from likewise.training.spread import ABSTAIN
+from likewise.training.head import fit_head
+from likewise.training.rounds import blended, pool_of
+from likewise.training.spread import ABSTAIN, Spread
+from likewise.training.trials import SHARES
 
 Vectors = Float32[np.ndarray, "N D"]
 Map = Callable[[Vectors], Vectors]
@@ -53,14 +57,18 @@ def learnt(
         yield Learnt(linear(weights), None, None, setting)
 
 
-def all_labels(embeddings: Embeddings, classes: Shaped[np.ndarray, " n"], seed: int) -> Learnt:
-    """Our head, told the class of every image of the pool."""
-    names, codes, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    rank = np.empty(len(names), dtype=np.int64)
-    rank[np.argsort(-counts, kind="stable")] = np.arange(len(names))
-    rows = np.arange(len(classes), dtype=np.int64)
-    placement = Placement(rows, rank[codes], np.ones(len(rows)), 0.0)
-    return _ours(embeddings, placement, seed)
+def all_labels(
+    embeddings: Embeddings, classes: Shaped[np.ndarray, " n"], seed: int
+) -> Iterator[Learnt]:
+    """Our head, told the class of every image of the pool, for each part that may count."""
+    vectors = np.asarray(embeddings.vectors)
+    _, codes = np.unique(classes, return_inverse=True)
+    pool = pool_of(vectors, *embeddings.neighbours(), seed=seed)
+    told = Spread(codes.astype(np.int64), np.ones(len(codes)))
+    whole = fit_head(pool.basis, pool.coordinates, told, seed)
+    for share in (*SHARES, 1.0):
+        head = blended(pool, whole, share)
+        yield Learnt(partial(apply_head, head), None, None, f"part {share:g}")
 
 
 def linear(weights: Float32[np.ndarray, "D D"]) -> Map:
@@ -81,9 +89,11 @@ def _ours(embeddings: Embeddings, placement: Placement, seed: int) -> Learnt:
     vectors = np.asarray(embeddings.vectors)
     found = learn(vectors, rows, similarities, placement, seed=seed)
 
-    def embed(some: Vectors) -> Vectors:
-        return apply_head(found.head, some)
-
     placed = np.full(len(vectors), ABSTAIN, dtype=np.int64)
     placed[placement.rows] = placement.groups
-    return Learnt(embed, found.spread.groups, placed, f"blend {found.head.blend:.3f}")
+    return Learnt(
+        partial(apply_head, found.head),
+        found.spread.groups,
+        placed,
+        f"blend {found.head.blend:.3f}",
+    )

@@ -20,7 +20,7 @@ def today() -> str:
 def described(code: str) -> str:
     """Date, command, machine, versions and the digest of the sources, as Markdown."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    command = shlex.join(["python", "benchmarks/answers/run.py", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", "benchmarks.answers", *sys.argv[1:]])
     return (
         f"{today()}\n\n    {command}\n\n"
         f"Machine: {available_cores()} cores, {processor()}, no GPU used, {platform.system()}, "

@@ -129,7 +129,9 @@ class Desk:
                 store, proposer, shown, embeddings.fingerprint, second_share=self.second_share
             )
             pictures = Pictures(images, full_sizes(self.workspace, images), secret(self.workspace))
-            with questions.ledger():  # reads the history, which takes seconds when it is long
+            belief = _belief_of(proposer)
+            with questions.ledger() as ledger:  # takes seconds when the history is long
+                belief.follow(ledger)
                 gc.freeze()  # what has come to stay need not be looked at in every collection
         except LikewiseError as error:
             return Missing("trouble", str(error))
@@ -141,7 +143,7 @@ class Desk:
             embeddings=embeddings,
             model=embeddings.model,
             count=len(shown),
-            belief=_belief_of(proposer),
+            belief=belief,
         )
 
     def _stamp_now(self) -> Stamp:

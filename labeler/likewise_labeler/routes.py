@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, cast, get_args
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -113,10 +115,16 @@ def _label(body: bytes, name: str) -> Response:
         told = {"outcomes": outcomes, **_state(ready, asked.kind, name)}
         if not asked.operations:
             told["ways"] = ways_json(ready.questions.past(name, None, TIMED))
-        return JSONResponse(told)
+        ahead = BackgroundTask(_think_ahead, ready) if asked.kind == "pair" else None
+        return JSONResponse(told, background=ahead)
     except LikewiseError as error:
         status = 400 if isinstance(error, UsageError) else 503
         return JSONResponse({"text": str(error), "outcomes": outcomes}, status)
+
+
+def _think_ahead(ready: Ready) -> None:
+    with suppress(LikewiseError):  # whoever asks next will be told
+        ready.questions.think_ahead()
 
 
 def _apply(ready: Ready, operation: Operation, name: str) -> str:

@@ -108,6 +108,7 @@ def demo(workspace: Workspace, settings: Demo) -> Shown:
         _answered(workspace, settings)
         _step(5, "fine-tune on the answers")
         tuned = finetune(workspace, Finetune(model=base.name, hold_out=0.0, seed=settings.seed))
+        say(tuned.as_text().splitlines()[0])
         embed(workspace, Embed(model=tuned.run.name))
     _step(6, "measure, and draw the report")
     evaluation = None if labels is None else evaluate(workspace, Evaluate(seed=settings.seed))
@@ -166,10 +167,14 @@ def _lead(images: Images, settings: Demo, evaluation: Evaluation | None) -> str:
     if evaluation is None:
         return f"{len(images):,} images, no labels: what the network found by itself."
     first, last = evaluation.models[1].scores, evaluation.models[-1].scores
-    return (
+    start = (
         f"{len(images):,} images without labels, then {settings.answers} same/different answers. "
-        f"On {last.images:,} images that were never trained on nor asked about, the purity of the "
-        f"neighbourhood (MAP@R) went from {first.values['map@r']:.2f} to "
+    )
+    if len(evaluation.models) < 3:
+        return start + "They were too few to be sure of a better model, so the first one stays."
+    return (
+        f"{start}On {last.images:,} images that were never trained on nor asked about, the purity "
+        f"of the neighbourhood (MAP@R) went from {first.values['map@r']:.2f} to "
         f"{last.values['map@r']:.2f}."
     )
 

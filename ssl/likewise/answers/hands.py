@@ -160,6 +160,16 @@ def next_question(
     return found and _apart(found, Pending(ledger.links, own))
 
 
+def still_fits(
+    question: GridProposal, ledger: Ledger, leased: Collection[Pair], own: Collection[Pair]
+) -> bool:
+    """Whether `next_question` might choose this now, having chosen it a moment ago."""
+    if any(pair in leased or pair in ledger.answered() for pair in question.pairs):
+        return False
+    pending = Pending(ledger.links, (*leased, *own))
+    return question.strategy == AUDIT or not any(map(pending.may_settle, question.pairs))
+
+
 def next_check(
     asker: Proposer,
     ledger: Ledger,

@@ -12,7 +12,7 @@ import numpy as np
 from likewise.answers.audits import AUDIT, next_audit
 from likewise.answers.belief import FIRST, Belief
 from likewise.answers.calibrating import CalibrationPairs
-from likewise.answers.edges import Edges
+from likewise.answers.edges import FEW, Edges
 from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
 from likewise.answers.pool import Pool, Proposal, any_open_pair
@@ -69,13 +69,23 @@ class LikelyFirst:
     def _likeliest(
         self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str]
     ) -> Proposal | None:
-        self._edges = self._edges or Edges(self.pool, self.seed)
+        self._edges = self._edges or Edges(self.pool, self.seed, FEW)
+        found = self._among(self._edges, ledger, taken, busy)
+        if found is None and not self._edges.complete:
+            self._edges = Edges(self.pool, self.seed)
+            self._begin()
+            found = self._among(self._edges, ledger, taken, busy)
+        return found
+
+    def _among(
+        self, edges: Edges, ledger: Ledger, taken: Collection[Pair], busy: Collection[str]
+    ) -> Proposal | None:
         if self._asked is not self.belief.asked:
             self._begin()
-        self._look_again(self._edges)
+        self._look_again(edges)
         put_off, found = list[int](), None
-        for place in self._places(self._edges):
-            one, two = self._edges.rows[place].tolist()
+        for place in self._places(edges):
+            one, two = edges.rows[place].tolist()
             ids = self.pool.ids[one], self.pool.ids[two]
             if not self._is_open(one, two, ledger):
                 continue

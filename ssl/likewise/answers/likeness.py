@@ -14,7 +14,7 @@ _ASTRAY = (0.02, 0.05, 0.1, 0.2, 0.4)
 _CALIBRATED_ON = 400
 _SPREAD = 0.7
 """Standard deviation of the log of the concentration before anything is known of it."""
-LANDMARKS = 2048
+LANDMARKS = 1024
 """Asked images that one is compared with, besides its neighbours."""
 _FEWEST = 20
 """Placed images without which the start stays."""

@@ -5,7 +5,7 @@ again, and nobody else is asked about it meanwhile. Nothing is kept per session.
 """
 
 import threading
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ from likewise.answers.hands import (
     next_check,
     next_question,
     still_asked,
+    still_fits,
 )
 from likewise.answers.history import Past as Past
 from likewise.answers.history import past_screens
@@ -87,6 +88,8 @@ class Questions:
         self._anchors = AnchorOrder(proposer.exemplars)
         self._lock = threading.Lock()
         self._ledger = Ledger()
+        self._ahead: GridProposal | None = None
+        """A pair to ask about, chosen before anybody waits for it."""
 
     def hand(self, annotator: str, kind: Kind, count: int = 3) -> list[Screen]:
         """The screens reserved for this annotator, first first: up to ``count``.
@@ -117,6 +120,16 @@ class Questions:
                 if screen != "gone":
                     kept.append(screen)
             return kept[:count]
+
+    def think_ahead(self) -> None:
+        """Choose the next pair to ask about, while nobody waits for it."""
+        with self._lock:
+            with self._store.reading() as connection:
+                self._catch_up(connection)
+                taken = _open(leased_pairs(connection), self._clock())
+            self._ahead = next_question(
+                "pair", self._proposer, self._anchors, self._ledger, taken, ()
+            )
 
     def answer(self, annotator: str, reply: Reply) -> Outcome:
         """Store what came back from any screen of the hand, in one transaction.
@@ -203,7 +216,7 @@ class Questions:
             self._catch_up(connection)
             leased = leased_pairs(connection)
             latest = latest_screens(connection, annotator, _LATEST)
-        taken = {pair for pair, expires in leased.items() if expires > now}
+        taken = _open(leased, now)
         found = self._question(annotator, kind, kept, taken, latest)
         if found is None and kept:
             return None
@@ -260,10 +273,19 @@ class Questions:
             return next_check(ask, ledger, annotator, taken, latest, self._shares, only)
 
         own = {pair for screen in kept for pair in screen.pairs}
-        found = check(only=False) or next_question(kind, ask, self._anchors, ledger, taken, own)
+        found = check(only=False)
+        if found is None and kind == "pair" and self._ahead is not None:
+            found, self._ahead = self._ahead, None
+            found = found if still_fits(found, ledger, taken, own) else None
+        found = found or next_question(kind, ask, self._anchors, ledger, taken, own)
         return found if found or kept else check(only=True)
 
     def _catch_up(self, connection: Connection) -> None:
         """Take in what was stored since, by this process or another."""
         for entry in read_entries(connection, self._ledger.standing.last):
             self._ledger.add(entry)
+
+
+def _open(leased: Mapping[Pair, datetime], now: datetime) -> set[Pair]:
+    """The leased pairs that nobody else may have yet."""
+    return {pair for pair, expires in leased.items() if expires > now}
