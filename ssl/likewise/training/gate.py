@@ -2,8 +2,7 @@
 
 Gains of known and of new groups are weighed by the chance that an image is of one or the other
 (`likewise.training.trials`). A part of the head passes if the gain's lower bound is above zero; of
-those that pass, the smallest is taken that keeps nearly all of the gain, so that as much of the
-untouched embedding stays as may. Where answers do not follow from what images look like (labels at
+those that pass, the one with the greatest gain is taken. Where answers do not follow from what images look like (labels at
 random, or about something that the embedding does not hold) nothing passes but with the chance
 `likewise.training.trials.FALSE_PASS`, and the head gets no part.
 """
@@ -22,8 +21,6 @@ from likewise.training.trials import SHARES, Gains, known_gains, new_gains
 
 LEAST = 0.05
 """Gain, a logarithm, below which the vectors are better left alone."""
-KEPT = 0.95
-"""Share of the best gain that the chosen part must keep."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +115,6 @@ def judge(known: Gains, new: Gains, unseen: float) -> tuple[Trial, ...]:
 
 
 def chosen(trials: tuple[Trial, ...]) -> float | None:
-    """The smallest part that passes and keeps nearly all of the best gain of those that pass."""
+    """The part that gains most of those that pass, the smaller one if two gain the same."""
     passed = [each for each in trials if each.passed]
-    most = max((each.gain for each in passed), default=0.0)
-    return next((each.share for each in passed if each.gain >= KEPT * most), None)
+    return max(passed, key=lambda each: each.gain).share if passed else None

@@ -16,7 +16,7 @@ from likewise.answers.placement import Placement
 from likewise.training.flow import Arrived, arrived, neighbour_graph
 
 ABSTAIN = -1
-LEAST = 0.9
+LEAST = 0.87
 """Confidence below which the group of an image is not told."""
 _FOLDS = 4
 _USUAL = np.array([0.0, 1.0, 0.0])
