@@ -2,9 +2,9 @@
 
 Gains of known and of new groups are weighed by the chance that an image is of one or the other
 (`likewise.training.trials`). A part of the head passes if the gain's lower bound is above zero; of
-those that pass, the one with the greatest gain is taken. Where answers do not follow from what images look like (labels at
-random, or about something that the embedding does not hold) nothing passes but with the chance
-`likewise.training.trials.FALSE_PASS`, and the head gets no part.
+those that pass, the one with the greatest gain is taken. Where answers do not follow from what
+images look like (labels at random, or about something that the embedding does not hold) nothing
+passes but with the chance `likewise.training.trials.FALSE_PASS`, and the head gets no part.
 """
 
 from dataclasses import dataclass, replace
