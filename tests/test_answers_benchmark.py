@@ -282,6 +282,34 @@ def test_a_peers_head_follows_the_answers(monkeypatch: pytest.MonkeyPatch) -> No
     assert list(peers.heads("pml-contrastive", data.vectors, rows, [], 0)) == []
 
 
+def test_a_batch_of_labels_has_several_images_of_each() -> None:
+    labels = np.array([0] * 9 + [1] + [2] * 2 + [3] + list(range(4, 30)) * 3)
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(60):
+        rows = peers.balanced(labels, rng)
+        assert len(set(rows.tolist())) == len(rows)
+        found, sizes = np.unique(labels[rows], return_counts=True)
+        assert len(found) == 16
+        assert all(sizes == np.minimum(np.bincount(labels)[found], 4))
+        assert sizes.min() > 1
+        seen |= set(found.tolist())
+    assert seen == {0, 2, *range(4, 30)}
+
+
+@pytest.mark.skipif(not peers.available("oml-triplet"), reason="open-metric-learning is missing")
+def test_triplets_take_images_without_similar_answers() -> None:
+    data = clusters(3, 20, spread=0.4)
+    rows = {f"{row:032x}": row for row in range(60)}
+    said: list[tuple[int, int, Verdict]] = [
+        (0, 1, "similar"), (1, 2, "similar"), (20, 21, "similar"), (0, 20, "dissimilar"),
+        (0, 40, "dissimilar"),
+    ]  # fmt: skip
+    answers = [answer(*each, number) for number, each in enumerate(said, start=1)]
+    assert len(list(peers.heads("oml-triplet", data.vectors, rows, answers, 0))) == 9
+    assert list(peers.heads("oml-triplet", data.vectors, rows, answers[:2], 0)) == []
+
+
 def test_dedupes_rule_by_hand() -> None:
     rng = np.random.default_rng(0)
     chance = np.array([0.9, 0.6, 0.4, 0.1])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -22,7 +22,10 @@ RATES = (1e-4, 1e-3, 1e-2)
 STEPS = (30, 100, 300)
 _BATCH = 512
 Weights = Float32[np.ndarray, "D D"]
-Loss = Callable[[Tensor, np.random.Generator], Tensor]
+Embed = Callable[[Int64[np.ndarray, " b"]], Tensor]
+"""The embeddings of a batch of rows: only these images pass through the head."""
+Loss = Callable[[Embed, np.random.Generator], Tensor]
+"""The loss of a batch that it draws itself."""
 
 
 def available(peer: str) -> bool:
@@ -67,9 +70,13 @@ def _trained(
         head.weight.copy_(torch.eye(inputs.shape[1]))
     optimizer = torch.optim.Adam(head.parameters(), lr=rate)
     rng = np.random.default_rng(seed)
+
+    def embed(rows: Int64[np.ndarray, " b"]) -> Tensor:
+        return functional.normalize(head(inputs[torch.from_numpy(rows)]), dim=1)
+
     for step in range(1, max(STEPS) + 1):
         optimizer.zero_grad()
-        loss(functional.normalize(head(inputs), dim=1), rng).backward()  # type: ignore[no-untyped-call]
+        loss(embed, rng).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step in STEPS:
             yield step, head.weight.detach().numpy().copy()
@@ -92,15 +99,17 @@ def _pml(peer: str, answers: Sequence[Answer], place: Mapping[str, int]) -> Loss
     if not len(answers):
         return None
 
-    def loss(embeddings: Tensor, rng: np.random.Generator) -> Tensor:
+    def loss(embed: Embed, rng: np.random.Generator) -> Tensor:
+        drawn = [
+            rng.choice(pairs, _BATCH, replace=False) if len(pairs) > _BATCH else pairs
+            for pairs in ends.values()
+        ]
+        rows, places = np.unique(np.concatenate(drawn), return_inverse=True)
+        batch = torch.from_numpy(places.reshape(-1, 2))
         parts = []
-        for pairs in ends.values():
-            some = pairs
-            if len(pairs) > _BATCH:
-                some = pairs[rng.choice(len(pairs), _BATCH, replace=False)]
-            both = np.concatenate((some, some[:, ::-1]))
-            parts += [torch.from_numpy(both[:, 0].copy()), torch.from_numpy(both[:, 1].copy())]
-        value: Tensor = made(embeddings, indices_tuple=tuple(parts))
+        for pairs in torch.split(batch, [len(each) for each in drawn]):
+            parts += [torch.cat((pairs[:, 0], pairs[:, 1])), torch.cat((pairs[:, 1], pairs[:, 0]))]
+        value: Tensor = made(embed(rows), indices_tuple=tuple(parts))
         return value
 
     return loss
@@ -109,33 +118,32 @@ def _pml(peer: str, answers: Sequence[Answer], place: Mapping[str, int]) -> Loss
 def _oml_triplet(answers: Sequence[Answer], place: Mapping[str, int]) -> Loss | None:
     """Labels, which the library asks for, are the components of the similar answers.
 
-    So images of two components count as different though nobody said so.
+    So images of two components count as different though nobody said so. Images without a similar
+    answer are left out: the library refuses a batch in which a label has one image.
     """
     losses = importlib.import_module("oml.losses.triplet")
     miners = importlib.import_module("oml.miners.inbatch_all_tri")
     links = links_from(answers)
     roots = [links.root(image) for image in place]
     _, labels = np.unique(roots, return_inverse=True)
-    sizes = np.bincount(labels)
-    if (sizes > 1).sum() == 0 or len(sizes) < 2:
+    if (np.bincount(labels) > 1).sum() < 2:
         return None
-    miner = miners.AllTripletsMiner(max_output_triplets=4096)
-    criterion: Any = losses.TripletLossWithMiner(0.1, miner)
+    criterion: Any = losses.TripletLossWithMiner(0.1, miners.AllTripletsMiner())
 
-    def loss(embeddings: Tensor, rng: np.random.Generator) -> Tensor:
-        some = _balanced(labels, rng)
-        value: Tensor = criterion(embeddings[torch.from_numpy(some)], labels[some].tolist())
+    def loss(embed: Embed, rng: np.random.Generator) -> Tensor:
+        some = balanced(labels, rng)
+        value: Tensor = criterion(embed(some), labels[some].tolist())
         return value
 
     return loss
 
 
-def _balanced(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A batch as the library's `BalanceSampler` draws it: 16 labels with 4 images each."""
+def balanced(labels: Int64[np.ndarray, " n"], rng: np.random.Generator) -> Int64[np.ndarray, " b"]:
+    """A batch much as the library's `BalanceSampler` draws it: 16 labels with 4 images each.
+
+    Labels with one image are left out, and of one with two or three all are taken, once.
+    """
     several = np.flatnonzero(np.bincount(labels) > 1)
-    others = np.flatnonzero(np.bincount(labels) == 1)
-    chosen = list(rng.permutation(several)[:16])
-    if len(chosen) < 16:
-        chosen += list(rng.permutation(others)[: 16 - len(chosen)])
-    picked = [rng.permutation(np.flatnonzero(labels == each))[:4] for each in chosen]
+    picked = [rng.permutation(np.flatnonzero(labels == each))[:4]
+              for each in rng.permutation(several)[:16]]  # fmt: skip
     return np.concatenate(picked)
