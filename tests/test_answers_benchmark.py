@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from benchmarks.answers import lite0_weights, peers, records
 from benchmarks.answers.arms import DEFAULT, LIKEWISE, Arm, proposer_of
 from benchmarks.answers.datasets import Data, digest_of_name, load
-from benchmarks.answers.figures import answers_needed, embedding_figures, gap_closed, grouping
+from benchmarks.answers.figures import (
+    answers_needed,
+    compare,
+    embedding_figures,
+    gap_closed,
+    grouping,
+)
 from benchmarks.answers.measure import ALL, NONE, Bench, bench_of, references, run
 from benchmarks.answers.plots import draw
 from benchmarks.answers.selection import DedupeRule, disagreement
@@ -160,7 +166,7 @@ def brute_force(vectors: np.ndarray, classes: Sequence[str]) -> dict[str, float]
 def test_embedding_figures_agree_with_slow_ones() -> None:
     data = clusters(4, 15, spread=0.5)
     names = [*data.classes[:-1].tolist(), "alone"]
-    found = embedding_figures(data.vectors, np.array(names))
+    found = embedding_figures(data.vectors, np.array(names), compare(data.vectors, np.array(names)))
     expected = brute_force(data.vectors, names)
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-5)
     assert 0 < found["eer"] < 0.5
@@ -168,7 +174,7 @@ def test_embedding_figures_agree_with_slow_ones() -> None:
 
 def test_one_class_has_no_pairs_to_tell_apart() -> None:
     data = clusters(1, 6)
-    found = embedding_figures(data.vectors, data.classes)
+    found = embedding_figures(data.vectors, data.classes, compare(data.vectors, data.classes))
     assert found["map@r"] == 1
     assert math.isnan(found["auc"])
     assert math.isnan(found["eer"])

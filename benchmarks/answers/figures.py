@@ -6,14 +6,14 @@ Retrieval and verification are `likewise.evaluation`'s; here is what only the be
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64, Shaped
+from jaxtyping import Bool, Float32, Float64, Int64, Shaped
 
 from likewise.evaluation.bootstrap import pairs_of
 from likewise.evaluation.metrics import auc, equal_error_rate, retrieval, roc
 from likewise.evaluation.scores import pair_scores
 
 MOST = 5000
-"""Images that are ranked at once; of more, this many evenly spaced ones."""
+"""Images of one kind that are measured; of more, this many evenly spaced ones."""
 PAIRS = 200_000
 
 
@@ -29,13 +29,28 @@ class Grouping:
     """Share (0 to 1) of the pool's images whose group is told."""
 
 
-def embedding_figures(
+@dataclass(frozen=True)
+class Compared:
+    """A sample of the pairs of images."""
+
+    scores: Float32[np.ndarray, " P"]
+    """Their cosine similarities."""
+    same: Bool[np.ndarray, " P"]
+    """Whether they are of one class."""
+
+
+def compare(
     vectors: Float32[np.ndarray, "N D"], classes: Shaped[np.ndarray, " N"], seed: int = 0
+) -> Compared:
+    """Pairs of the images: all of them, or `PAIRS`."""
+    pairs = pairs_of(classes, PAIRS, seed)
+    return Compared(pair_scores(vectors, pairs), pairs.same)
+
+
+def embedding_figures(
+    vectors: Float32[np.ndarray, "N D"], classes: Shaped[np.ndarray, " N"], pairs: Compared
 ) -> dict[str, float]:
     """MAP@R, recall@1, pair AUC and EER, all from 0 to 1; NaN where the classes allow none."""
-    if len(vectors) > MOST:
-        some = np.linspace(0, len(vectors) - 1, MOST).round().astype(np.int64)
-        vectors, classes = vectors[some], classes[some]
     found = retrieval(vectors, classes, ks=(1,))
     result = {
         "map@r": _mean(found.average_precision_at_r),
@@ -43,9 +58,8 @@ def embedding_figures(
         "auc": float("nan"),
         "eer": float("nan"),
     }
-    pairs = pairs_of(classes, PAIRS, seed)
     if pairs.same.any() and not pairs.same.all():
-        curve = roc(pair_scores(vectors, pairs), pairs.same)
+        curve = roc(pairs.scores, pairs.same)
         result["auc"], result["eer"] = auc(curve), equal_error_rate(curve)[0]
     return result
 

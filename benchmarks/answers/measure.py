@@ -12,7 +12,7 @@ from jaxtyping import Float64, Int64
 
 from benchmarks.answers.arms import Arm, pool_embeddings, proposer_of
 from benchmarks.answers.datasets import Data
-from benchmarks.answers.figures import MOST, embedding_figures, grouping
+from benchmarks.answers.figures import MOST, Compared, compare, embedding_figures, grouping
 from benchmarks.answers.learners import Learnt, all_labels, learnt, untouched
 from benchmarks.answers.simulation import (
     Annotator,
@@ -20,20 +20,17 @@ from benchmarks.answers.simulation import (
     seconds_as_strips,
     session,
 )
-from likewise.answers.calibrating import draw_weights, similarity_sample
+from likewise.answers.calibrating import draw_weights, pair_sample, similarity_sample
 from likewise.answers.pool import Pool, pool_of
 from likewise.answers.reserved import reserved, unspoilt
 from likewise.answers.standing import Answer
-from likewise.evaluation.bootstrap import pairs_of
 from likewise.evaluation.calibration import calibrate, calibration_error, levels_of
 from likewise.evaluation.metrics import retrieval
-from likewise.evaluation.scores import pair_scores
 from likewise.neighbours.vectors import Embeddings
 
 Record = dict[str, Any]
 NONE, ALL = "no answers", "all labels"
 MAIN = "inductive"
-_PAIRS = 200_000
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,22 @@ class Bench:
         rows = self.data.parts.pool
         ids, names = self.data.ids[rows].tolist(), self.data.classes[rows].tolist()
         return dict(zip(ids, names, strict=True))
+
+    @cached_property
+    def sampled(self) -> Int64[np.ndarray, " n"]:
+        """Rows of the pool's images whose pairs stand for all."""
+        first, second, _ = pair_sample(np.asarray(self.embeddings.vectors), self.pool.rows)
+        return np.union1d(first, second)
+
+    @cached_property
+    def similarities(self) -> Float64[np.ndarray, " P"]:
+        """Those of the sampled pairs in the embedding as it came, rising."""
+        return self.similarities_in(untouched())
+
+    def similarities_in(self, told: Learnt) -> Float64[np.ndarray, " P"]:
+        """Those of the sampled pairs in a learnt embedding, rising."""
+        made = told.embed(np.asarray(self.embeddings.vectors)[self.sampled])
+        return similarity_sample(made, np.arange(len(made)))
 
     @property
     def kinds(self) -> dict[str, Int64[np.ndarray, " n"]]:
@@ -123,11 +136,10 @@ def _figures(bench: Bench, told: Learnt, answers: Sequence[Answer]) -> Record:
     for kind, rows in bench.kinds.items():
         vectors, classes = bench.data.part(_some(rows))
         made = told.embed(vectors)
-        result[kind] = embedding_figures(made, classes)
+        compared = compare(made, classes)
+        result[kind] = embedding_figures(made, classes, compared)
         if kind == MAIN:
-            pairs = pairs_of(classes, _PAIRS, 0)
-            scores = pair_scores(made, pairs).astype(np.float64)
-            result[kind]["ece"] = _calibration(bench, told, answers, scores, pairs.same)
+            result[kind]["ece"] = _calibration(bench, told, answers, compared)
     names = bench.data.classes[bench.data.parts.pool]
     for kind, groups in (("grouping", told.groups), ("placed", told.placed)):
         if groups is not None:
@@ -139,8 +151,7 @@ def _calibration(
     bench: Bench,
     told: Learnt,
     answers: Sequence[Answer],
-    scores: Float64[np.ndarray, " P"],
-    same: np.ndarray,
+    held: Compared,
 ) -> float:
     """How far the chance of "same" that the reserved answers teach is off on held-out pairs."""
     kept = [each for each in unspoilt(answers) if each.score is not None]
@@ -151,12 +162,14 @@ def _calibration(
     similarity = np.einsum(
         "pd,pd->p", told.embed(vectors[ends[:, 0]]), told.embed(vectors[ends[:, 1]])
     ).astype(np.float64)
-    population = similarity_sample(told.embed(vectors), bench.pool.rows)
     asked = np.array([each.score for each in kept], dtype=np.float64)
-    weights = draw_weights(asked, similarity_sample(vectors, bench.pool.rows))
+    weights = draw_weights(asked, bench.similarities)
     verdicts = np.array([each.verdict == "similar" for each in kept])
-    found = calibrate(similarity, verdicts, levels_of(population), weights=weights)
-    return float("nan") if found is None else calibration_error(found.probability(scores), same)
+    levels = levels_of(bench.similarities_in(told))
+    found = calibrate(similarity, verdicts, levels, weights=weights)
+    if found is None:
+        return float("nan")
+    return calibration_error(found.probability(held.scores.astype(np.float64)), held.same)
 
 
 def _some(rows: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:
