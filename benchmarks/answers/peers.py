@@ -19,8 +19,9 @@ from likewise.answers.links import links_from
 from likewise.answers.standing import Answer
 
 RATES = (1e-4, 1e-3, 1e-2)
-STEPS = (30, 100, 300)
-_BATCH = 512
+STEPS = (30, 100, 300, 1000)
+BATCH = 256
+"""Pairs of each verdict in a batch, at most."""
 Weights = Float32[np.ndarray, "D D"]
 Embed = Callable[[Int64[np.ndarray, " b"]], Tensor]
 """The embeddings of a batch of rows: only these images pass through the head."""
@@ -101,7 +102,7 @@ def _pml(peer: str, answers: Sequence[Answer], place: Mapping[str, int]) -> Loss
 
     def loss(embed: Embed, rng: np.random.Generator) -> Tensor:
         drawn = [
-            rng.choice(pairs, _BATCH, replace=False) if len(pairs) > _BATCH else pairs
+            rng.choice(pairs, BATCH, replace=False) if len(pairs) > BATCH else pairs
             for pairs in ends.values()
         ]
         rows, places = np.unique(np.concatenate(drawn), return_inverse=True)
