@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.answers import lite0_weights, peers, records
-from benchmarks.answers.arms import DEFAULT, LIKEWISE, Arm, proposer_of
+from benchmarks.answers.arms import DEFAULT, LIKEWISE, Arm, all_arms, proposer_of
 from benchmarks.answers.datasets import Data, digest_of_name, load
 from benchmarks.answers.figures import (
     answers_needed,
@@ -20,7 +20,7 @@ from benchmarks.answers.figures import (
     grouping,
 )
 from benchmarks.answers.measure import ALL, NONE, Bench, bench_of, references, run
-from benchmarks.answers.plots import draw
+from benchmarks.answers.plots import draw, style
 from benchmarks.answers.selection import DedupeRule, disagreement
 from benchmarks.answers.simulation import (
     ANNOTATORS,
@@ -386,6 +386,7 @@ def test_the_report_and_its_numbers(tmp_path: Path) -> None:
     assert "| random | more than 1,000 | more than 5x |" in text
     flat = [line(NONE, 0, 0, 0.81), *(each for each in found if each["arm"] == DEFAULT)]
     assert "gains nothing with 200 answers" in report("toy", flat)
+    assert len({tuple(style(each.name).items()) for each in all_arms()}) == len(all_arms())
     (picture,) = draw("toy", found, tmp_path)
     assert picture.stat().st_size > 10_000
 

@@ -116,6 +116,10 @@ def _arguments() -> argparse.Namespace:
     given = parser.parse_args()
     if given.most < BUDGETS[0]:
         parser.error(f"--most must be at least {BUDGETS[0]}")
+    known = [arm.name for arm in all_arms()]
+    for name in given.arms:
+        if name not in known:
+            parser.error(f"no arm {name!r}; there are: {', '.join(known)}")
     threadpool_limits(given.threads)
     torch.set_num_threads(given.threads)
     given.code = records.code_digest()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.answers.arms import BUDGETS, DEFAULT
+from benchmarks.answers.arms import DEFAULT
 from benchmarks.answers.figures import answers_needed, gap_closed
 from benchmarks.answers.measure import ALL, MAIN, NONE
 from benchmarks.answers.simulation import ANNOTATORS
@@ -102,12 +102,12 @@ def arms_in(found: Iterable[Record]) -> list[str]:
 
 
 def _table(title: str, found: Sequence[Record], value: Value, digits: int) -> list[str]:
-    budgets = [each for each in BUDGETS if any(record["budget"] == each for record in found)]
+    budgets = sorted({record["budget"] for record in found})
     lines = [
         "",
         f"### {title}",
         "",
-        _row(["arm", *map(str, budgets)]),
+        _row(["arm", *(f"{each:,}" for each in budgets)]),
         _row(["---"] * (len(budgets) + 1)),
     ]
     for arm in arms_in(found):
