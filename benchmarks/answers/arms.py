@@ -1,6 +1,7 @@
 """The arms of the benchmark: who chooses the questions, and who learns from the answers."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
@@ -10,6 +11,7 @@ import numpy as np
 from benchmarks.answers.datasets import Data
 from benchmarks.answers.peers import available
 from benchmarks.answers.selection import DedupeRule
+from likewise.answers.duels import Rivals
 from likewise.answers.pool import Proposer, pool_of
 from likewise.answers.proposals import proposer_for
 from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings, write_embeddings
@@ -73,8 +75,13 @@ def pool_embeddings(data: Data, cache: Path) -> Embeddings:
     return load_embeddings(workspace, fingerprint)
 
 
-def proposer_of(asks: str, embeddings: Embeddings, seed: int) -> Proposer:
-    """The strategy, prepared for a pool."""
+def proposer_of(
+    asks: str,
+    embeddings: Embeddings,
+    seed: int,
+    rivals: Callable[[], Rivals | None] = lambda: None,
+) -> Proposer:
+    """The strategy, prepared for a pool; ``rivals`` as in `proposer_for`."""
     if asks == DEDUPE:
         return DedupeRule(pool_of(embeddings, ()), seed)
-    return proposer_for(cast(Strategy, asks), embeddings, (), seed)
+    return proposer_for(cast(Strategy, asks), embeddings, (), seed, rivals)

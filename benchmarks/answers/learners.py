@@ -10,12 +10,12 @@ from jaxtyping import Float32, Int64, Shaped
 from benchmarks.answers.arms import LIKEWISE, Arm
 from benchmarks.answers.peers import heads
 from likewise.answers.belief import belief_of
-from likewise.answers.placement import Placement
+from likewise.answers.duels import Rivals, score_of
 from likewise.answers.pool import Pool
 from likewise.answers.standing import Answer
 from likewise.models.heads import apply_head
 from likewise.neighbours.vectors import Embeddings
-from likewise.training.gate import learn
+from likewise.training.gate import learn, next_rivals
 from likewise.training.head import fit_head
 from likewise.training.rounds import blended, pool_of
 from likewise.training.spread import ABSTAIN, Spread
@@ -49,8 +49,7 @@ def learnt(
 ) -> Iterator[Learnt]:
     """What the arm's learner makes of the answers; the peers give one for each setting they try."""
     if arm.learns == LIKEWISE:
-        placement = belief_of(pool, answers).placement()
-        yield _ours(embeddings, placement, seed)
+        yield _ours(embeddings, pool, answers, seed)
         return
     vectors = np.asarray(embeddings.vectors)
     for setting, weights in heads(arm.learns, vectors, pool.positions, answers, seed):
@@ -82,12 +81,30 @@ def linear(weights: Float32[np.ndarray, "D D"]) -> Map:
     return embed
 
 
-def _ours(embeddings: Embeddings, placement: Placement, seed: int) -> Learnt:
+class Refresh:
+    """What a refresh while people label tells the questions: where the newest head differs."""
+
+    def __init__(self, embeddings: Embeddings, pool: Pool, seed: int) -> None:
+        self.embeddings, self.pool, self.seed = embeddings, pool, seed
+        self.rivals: Rivals | None = None
+
+    def __call__(self, answers: Sequence[Answer]) -> None:
+        """Learn from these answers, where the questions want to know."""
+        if all(each.strategy != "likely-first" for each in answers):
+            return
+        placement = belief_of(self.pool, answers).placement()
+        vectors = np.asarray(self.embeddings.vectors)
+        if len(placement.rows):
+            self.rivals = next_rivals(vectors, *self.embeddings.neighbours(), placement, self.seed)
+
+
+def _ours(embeddings: Embeddings, pool: Pool, answers: Sequence[Answer], seed: int) -> Learnt:
+    placement = belief_of(pool, answers).placement()
     if not len(placement.rows):
         return untouched()
     rows, similarities = embeddings.neighbours()
     vectors = np.asarray(embeddings.vectors)
-    found = learn(vectors, rows, similarities, placement, seed=seed)
+    found = learn(vectors, rows, similarities, placement, seed=seed, duels=score_of(answers))
 
     placed = np.full(len(vectors), ABSTAIN, dtype=np.int64)
     placed[placement.rows] = placement.groups

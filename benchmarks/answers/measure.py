@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int64
 from benchmarks.answers.arms import Arm, pool_embeddings, proposer_of
 from benchmarks.answers.datasets import Data
 from benchmarks.answers.figures import MOST, Compared, compare, embedding_figures, grouping
-from benchmarks.answers.learners import Learnt, all_labels, learnt, untouched
+from benchmarks.answers.learners import Learnt, Refresh, all_labels, learnt, untouched
 from benchmarks.answers.simulation import (
     Annotator,
     seconds_as_pairs,
@@ -93,8 +93,9 @@ def run(
 
     Where there is nothing left to ask, the further budgets have fewer answers than they allow.
     """
-    proposer = proposer_of(arm.asks, bench.embeddings, seed)
-    done = session(proposer, annotator, bench.classes, max(budgets), seed)
+    refresh = Refresh(bench.embeddings, bench.pool, seed)
+    proposer = proposer_of(arm.asks, bench.embeddings, seed, lambda: refresh.rivals)
+    done = session(proposer, annotator, bench.classes, max(budgets), seed, refresh)
     for budget in sorted(budgets):
         answers = done.answers[:budget]
         began = time.perf_counter()

@@ -4,7 +4,7 @@ Every question comes from a real `Proposer`, which sees all answers so far.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +21,8 @@ STRIP_GROUPS = 9
 GRID_SECONDS = 10.0
 """A grid of `GRID_TILES` tiles, "throw out what doesn't belong"."""
 GRID_TILES = 12
+REFRESHED = 25
+"""Answers between two refreshes, as in the labeler."""
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -68,10 +70,13 @@ def session(
     classes: Mapping[str, str],
     budget: int,
     seed: int,
+    refresh: Callable[[Sequence[Answer]], None] = lambda answers: None,
 ) -> Session:
-    """Ask and answer ``budget`` questions, fewer if none are left."""
+    """Ask and answer ``budget`` questions, fewer if none are left; refresh now and then."""
     ledger, answers, proposing = Ledger(), list[Answer](), 0.0
     while len(answers) < budget:
+        if answers and len(answers) % REFRESHED == 0:
+            refresh(answers)
         began = time.perf_counter()
         proposal = proposer.next(ledger, ledger.answered())
         proposing += time.perf_counter() - began

@@ -1,10 +1,11 @@
 """Likeliest pairs first, with transitivity: for many small groups (faces, near-duplicates).
 
 Wang et al., "Leveraging transitive relations for crowdsourced joins", SIGMOD 2013. What follows
-from what is believed is not asked, but some questions are controls.
+from what is believed is not asked, but some questions are controls, and some find out whether what
+was learnt so far helps (`likewise.answers.duels`).
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from heapq import heappop, heappush
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from likewise.answers.audits import AUDIT, next_audit
 from likewise.answers.belief import FIRST, Belief
 from likewise.answers.calibrating import CalibrationPairs
+from likewise.answers.duels import Duels, Rivals
 from likewise.answers.edges import FEW, Edges
 from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
@@ -29,9 +31,16 @@ _NAME = "likely-first"
 class LikelyFirst:
     """The most similar images that are in different groups so far; see the module."""
 
-    def __init__(self, pool: Pool, seed: int, belief: Belief | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        seed: int,
+        belief: Belief | None = None,
+        rivals: Callable[[], Rivals | None] = lambda: None,
+    ) -> None:
         self.pool, self.seed = pool, seed
         self.belief = belief or Belief(pool)
+        self.duels = Duels(self.belief, rivals)
         self.calibration = CalibrationPairs(pool)
         self._changed = self.belief.watch()
         self.calibration.draw(Links(), (), (), np.random.default_rng(seed))  # prepares it
@@ -49,6 +58,10 @@ class LikelyFirst:
     ) -> Proposal | None:
         """See `likewise.answers.pool.Proposer`."""
         self.belief.follow(ledger)
+        self.duels.follow(ledger)
+        due = self.duels.second(taken, busy)
+        if due is not None:
+            return due
         proposal = self._likeliest(ledger, taken, busy) or any_open_pair(
             self.pool, ledger.links, taken, _NAME
         )
@@ -60,6 +73,8 @@ class LikelyFirst:
             other = self.calibration.draw(ledger.links, taken, busy, rng)
         elif drawn < SHARE + CONTROLS and len(self.belief.answers) >= FIRST:
             other = next_audit(self.belief, taken, busy, rng)
+        elif drawn < SHARE + CONTROLS + self.duels.chance():
+            other = self.duels.first(taken, busy, rng)  # which brings a second one with it
         return other or proposal
 
     def exemplars(self) -> Iterator[str]:

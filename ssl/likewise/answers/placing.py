@@ -7,7 +7,7 @@ similarity (`likewise.answers.calibrating`). Where groups prove to be many and s
 pairs are asked first instead (`likewise.answers.choice`).
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from heapq import heappop, heappush
 
 import numpy as np
@@ -16,6 +16,7 @@ from likewise.answers.audits import AUDIT, audit_share, next_audit
 from likewise.answers.belief import Belief
 from likewise.answers.choice import choose_strategy
 from likewise.answers.coverage import sampled_coverage_order
+from likewise.answers.duels import Rivals
 from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
 from likewise.answers.pool import Pool, Proposal, any_open_pair
@@ -37,10 +38,16 @@ _NAME = "cover-place-spread"
 class CoverPlace:
     """The default strategy; see the module."""
 
-    def __init__(self, pool: Pool, seed: int, belief: Belief | None = None) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        seed: int,
+        belief: Belief | None = None,
+        rivals: Callable[[], Rivals | None] = lambda: None,
+    ) -> None:
         self.pool, self.seed = pool, seed
         self.belief = belief or Belief(pool)
-        self._likely = LikelyFirst(pool, seed, self.belief)
+        self._likely = LikelyFirst(pool, seed, self.belief, rivals)
         self._changed = self.belief.watch()
         rng = np.random.default_rng(seed)
         self._order = sampled_coverage_order(pool.half_whitened, pool.rows, SAMPLE, rng)

@@ -5,11 +5,12 @@ somebody's screen comes with the call. So answers may arrive in any order, from 
 from a file. None of them asks what is answered or implied.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from likewise.answers.duels import Rivals
 from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
 from likewise.answers.placing import CoverPlace
@@ -107,9 +108,22 @@ def _reason_of(rank: int) -> str:
 
 
 def proposer_for(
-    strategy: Strategy, embeddings: Embeddings, held_out: Collection[str] = (), seed: int = 0
+    strategy: Strategy,
+    embeddings: Embeddings,
+    held_out: Collection[str] = (),
+    seed: int = 0,
+    rivals: Callable[[], Rivals | None] = lambda: None,
 ) -> Proposer:
-    """Prepare a strategy for an embedding; images in ``held_out`` are never asked about."""
+    """Prepare a strategy for an embedding.
+
+    Args:
+        strategy: Its name.
+        embeddings: Of all images.
+        held_out: Images that are never asked about.
+        seed: Of all draws.
+        rivals: Where the newest head is of another mind than the embedding; asked before each
+            question of a strategy that looks for likely pairs (`likewise.answers.duels`).
+    """
     pool = pool_of(embeddings, held_out)
     match strategy:
         case "random":
@@ -121,6 +135,6 @@ def proposer_for(
         case "uncertain":
             return UncertainPairs(pool, seed)
         case "likely-first":
-            return LikelyFirst(pool, seed)
+            return LikelyFirst(pool, seed, rivals=rivals)
         case "cover-place-spread":
-            return CoverPlace(pool, seed)
+            return CoverPlace(pool, seed, rivals=rivals)

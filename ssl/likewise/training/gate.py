@@ -5,6 +5,10 @@ Gains of known and of new groups are weighed by the chance that an image is of o
 those that pass, the one with the greatest gain is taken. Where answers do not follow from what
 images look like (labels at random, or about something that the embedding does not hold) nothing
 passes but with the chance `likewise.training.trials.FALSE_PASS`, and the head gets no part.
+
+Trials are fair where images were drawn for a question whatever lay near them. Where the likeliest
+pairs were asked first they are not, and shut the gate; then a head passes whose predecessors have
+won duels (`likewise.answers.duels`), with the part that fought them.
 """
 
 from dataclasses import dataclass, replace
@@ -12,15 +16,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
+from likewise.answers.duels import NO_SCORE, Rivals, Score
 from likewise.answers.placement import Placement
 from likewise.models.heads import Head, untouched
-from likewise.training.rounds import blended, pool_of, pool_trust, teach
+from likewise.training.rounds import blended, pool_of, pool_trust, rivals_of, teach
 from likewise.training.sample import MOST, sample_of
 from likewise.training.spread import Spread
 from likewise.training.trials import SHARES, Gains, known_gains, new_gains
 
 LEAST = 0.05
 """Gain, a logarithm, below which the vectors are better left alone."""
+DUELLED = 0.5
+"""Part of the head, of the variance, that fights duels."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,8 @@ class Learnt:
     spread: Spread
     """Of all images."""
     trials: tuple[Trial, ...]
+    rivals: Rivals | None
+    """For the next duels; None where nothing could be taught."""
 
 
 def learn(
@@ -59,6 +68,7 @@ def learn(
     placement: Placement,
     among: Bool[np.ndarray, " N"] | None = None,
     seed: int = 0,
+    duels: Score = NO_SCORE,
 ) -> Learnt:
     """Spread, fit a head, and let as much of it count as passes the gate.
 
@@ -70,24 +80,43 @@ def learn(
         placement: What the answers tell.
         among: Images that may be learnt from; by default all.
         seed: Of the halves and samples.
+        duels: How heads that were taught fewer answers did on them.
     """
     count = len(vectors) if among is None else int(among.sum())
     if count > MOST:
         part = sample_of(vectors, neighbours.shape[1], placement, among, seed)
-        found = learn(part.vectors, part.neighbours, part.similarities, part.placement, None, seed)
-        return replace(found, spread=part.spread_to(found.spread, len(vectors)))
+        found = learn(
+            part.vectors, part.neighbours, part.similarities, part.placement, None, seed, duels
+        )
+        return replace(
+            found,
+            spread=part.spread_to(found.spread, len(vectors)),
+            rivals=found.rivals and part.rivals_in_pool(found.rivals),
+        )
     pool = pool_of(vectors, neighbours, similarities, among, seed)
     trust = pool_trust(pool, placement, seed)
     told, head = teach(pool, placement, trust, seed)
     if not head.blend:
-        return Learnt(head, told, ())
+        return Learnt(head, told, (), None)
     known = known_gains(pool, placement, trust, seed)
     new = new_gains(pool, placement, trust, seed)
     trials = judge(known, new, unseen_share(placement))
-    share = chosen(trials)
-    if share is None:
-        return Learnt(untouched(vectors.shape[1]), told, trials)
-    return Learnt(blended(pool, head, share), told, trials)
+    share = chosen(trials) or (DUELLED if duels.decided else None)
+    passed = untouched(vectors.shape[1]) if share is None else blended(pool, head, share)
+    return Learnt(passed, told, trials, rivals_of(pool, blended(pool, head, DUELLED)))
+
+
+def next_rivals(
+    vectors: Float32[np.ndarray, "N D"],
+    neighbours: Int[np.ndarray, "N k"],
+    similarities: Float[np.ndarray, "N k"],
+    placement: Placement,
+    seed: int = 0,
+) -> Rivals | None:
+    """Those of `learn`, without the trials; None where nothing can be taught."""
+    pool = pool_of(vectors, neighbours, similarities, None, seed)
+    _, head = teach(pool, placement, pool_trust(pool, placement, seed), seed)
+    return rivals_of(pool, blended(pool, head, DUELLED)) if head.blend else None
 
 
 def unseen_share(placement: Placement) -> float:

@@ -6,12 +6,13 @@ Neighbours are drawn from those that are known: they are put in order anew. How 
 be trusted is told by the first graph alone, which no answer has touched.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
+from likewise.answers.duels import Rivals
 from likewise.answers.placement import Placement
 from likewise.models.heads import Head, project
 from likewise.training.flow import KEPT
@@ -85,12 +86,46 @@ def nearest(pool: Pool, head: Head) -> tuple[Int[np.ndarray, "N k"], Float32[np.
 
     Images that may not be learnt from are left out; -1 where there are fewer.
     """
+    kept = min(KEPT, pool.neighbours.shape[1])
+    rows = np.empty((len(pool.neighbours), kept), dtype=pool.neighbours.dtype)
+    near = np.empty((len(pool.neighbours), kept), dtype=np.float32)
+    for part, known, both in _compared(pool, head):
+        order = np.argsort(-both, axis=1, kind="stable")[:, :kept]
+        rows[part] = np.take_along_axis(known, order, axis=1)
+        near[part] = np.take_along_axis(both, order, axis=1)
+    return rows, near
+
+
+def rivals_of(pool: Pool, head: Head) -> Rivals:
+    """Images that may be learnt from whose nearest known neighbour is another one with a head."""
+    rows, others, margins = [], [], []
+    for part, known, both in _compared(pool, head):
+        every = np.arange(len(known))
+        before = (known >= 0).argmax(axis=1)
+        after = both.argmax(axis=1)
+        differ = (known[every, before] >= 0) & (before != after)
+        if pool.among is not None:
+            differ &= pool.among[part]
+        some = np.flatnonzero(differ)
+        rows.append(some + part.start)
+        others.append(np.stack((known[some, before[some]], known[some, after[some]]), axis=1))
+        margins.append(both[some, after[some]] - both[some, before[some]])
+    untouched, learnt = np.concatenate(others).astype(np.int64).T
+    return Rivals(
+        np.concatenate(rows), untouched, learnt, np.concatenate(margins).astype(np.float64)
+    )
+
+
+def _compared(
+    pool: Pool, head: Head
+) -> Iterator[tuple[slice, Int[np.ndarray, "n k"], Float32[np.ndarray, "n k"]]]:
+    """Block by block: the known neighbours, and how similar they are in the embedding of a head.
+
+    -1 for those that may not be learnt from, or where there are fewer.
+    """
     inner = replace(head, weight=head.weight @ pool.basis.directions.T.astype(np.float32),
                     offset=np.zeros_like(head.offset))  # fmt: skip
     mapped = project(inner, pool.coordinates)
-    kept = min(KEPT, pool.neighbours.shape[1])
-    rows = np.empty((len(mapped), kept), dtype=pool.neighbours.dtype)
-    near = np.empty((len(mapped), kept), dtype=np.float32)
     for start in range(0, len(mapped), _BLOCK):
         part = slice(start, start + _BLOCK)
         known = pool.neighbours[part]
@@ -98,11 +133,7 @@ def nearest(pool: Pool, head: Head) -> tuple[Int[np.ndarray, "N k"], Float32[np.
             known = np.where((known >= 0) & pool.among[known], known, -1)
         mine = np.einsum("nd,nkd->nk", mapped[part], mapped[known])
         both = (1 - head.blend) * pool.similarities[part] + head.blend * mine
-        both = np.where(known < 0, -1, both)
-        order = np.argsort(-both, axis=1, kind="stable")[:, :kept]
-        rows[part] = np.take_along_axis(known, order, axis=1)
-        near[part] = np.take_along_axis(both, order, axis=1)
-    return rows, near
+        yield part, known, np.where(known < 0, -1, both)
 
 
 def blends_of(pool: Pool, head: Head, shares: Sequence[float]) -> list[float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
+from likewise.answers.duels import Rivals
 from likewise.answers.placement import Placement
 from likewise.neighbours.index import build_index, neighbour_graph
 from likewise.training.spread import ABSTAIN, Spread
@@ -36,6 +37,15 @@ class Sample:
         groups, confidence = np.full(count, ABSTAIN, dtype=np.int64), np.zeros(count)
         groups[self.rows], confidence[self.rows] = told.groups, told.confidence
         return Spread(groups, confidence)
+
+    def rivals_in_pool(self, rivals: Rivals) -> Rivals:
+        """Rivals in the sample as rows of the pool."""
+        return Rivals(
+            self.rows[rivals.rows],
+            self.rows[rivals.untouched],
+            self.rows[rivals.learnt],
+            rivals.margin,
+        )
 
 
 def sample_of(
