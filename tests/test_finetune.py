@@ -260,7 +260,7 @@ def test_spread_answers_and_simsiam_join_in(
     assert left
     told = Spread(np.zeros(48, np.int64), np.ones(48))
     monkeypatch.setattr(
-        "likewise.training.answered.learn_from", lambda *_: Learnt(untouched(256), told, ())
+        "likewise.training.answered.learn_from", lambda *_: Learnt(untouched(256), told, (), None)
     )
     taught: list[set[str]] = []
     original = Tuning.__init__

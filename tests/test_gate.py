@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from jaxtyping import Float32, Int64
 
+from likewise.answers.duels import Score
 from likewise.answers.placement import Placement
+from likewise.answers.rivals import BOLDEST
 from likewise.models.heads import apply_head
-from likewise.training.gate import chosen, judge, learn, unseen_share
-from likewise.training.rounds import blends_of, pool_of
+from likewise.training.gate import DUELLED, chosen, judge, learn, unseen_share
+from likewise.training.rounds import blended, blends_of, pool_of
 from likewise.training.trials import SHARES, Gains
 
 Pictures = tuple[Float32[np.ndarray, "N D"], Int64[np.ndarray, " N"]]
@@ -77,6 +79,44 @@ def test_it_stays_shut_where_labels_cannot_help(kind: str) -> None:
         passed += learnt.head.blend > 0
         assert (apply_head(learnt.head, vectors) is vectors) == (learnt.head.blend == 0)
     assert passed <= 2
+
+
+def test_won_duels_open_it_where_trials_cannot_tell() -> None:
+    """Pairs that lay nearest before: on them a head can only lose."""
+    vectors, of = pictures(600, groups=60)
+    near = graph_of(vectors)
+    mates = [(row, other) for row, (other, *_) in enumerate(near[0]) if of[row] == of[other]]
+    pairs = dict.fromkeys(frozenset(each) for each in mates)
+    rows, groups = [], []
+    for number, pair in enumerate(each for each in pairs if not each & set(rows)):
+        rows += sorted(pair)
+        groups += [number, number]
+    placement = Placement(np.array(rows[:80]), np.array(groups[:80]), np.ones(80), 0.5)
+    shut = learn(vectors, *near, placement)
+    assert not shut.head.blend
+    assert not learn(vectors, *near, placement, duels=Score(8, 6, 40)).head.blend
+    won = learn(vectors, *near, placement, duels=Score(16, 2, 10))
+    pool = pool_of(vectors, *near)
+    assert won.head.blend == pytest.approx(blends_of(pool, won.head, (DUELLED,))[0])
+
+
+def test_rivals_are_nearest_by_either_embedding() -> None:
+    vectors, of = pictures(500)
+    near, among = graph_of(vectors), np.arange(500) < 400
+    learnt = learn(vectors, *near, placed(of[:400], 80, 1), among, duels=Score(0, 0, 0))
+    rivals = learnt.rivals
+    assert rivals is not None
+    assert 0 < len(rivals.rows) < 400
+    assert (np.concatenate((rivals.rows, rivals.untouched, rivals.learnt)) < 400).all()
+    pool = pool_of(vectors, *near, among)
+    made = apply_head(blended(pool, learnt.head, DUELLED), vectors[among])
+    own, new = vectors[among] @ vectors[among].T, made @ made.T
+    for cosines, nearest in ((own, rivals.untouched), (new, rivals.learnt)):
+        np.fill_diagonal(cosines, -2)
+        assert (cosines.argmax(axis=1)[rivals.rows] == nearest).mean() > 0.9
+    gap = new[rivals.rows, rivals.learnt] - new[rivals.rows, rivals.untouched]
+    np.testing.assert_allclose(gap, rivals.margin, atol=1e-3)
+    assert len(rivals.boldest().rows) == np.ceil(BOLDEST * len(rivals.rows))
 
 
 def test_what_the_images_do_not_show_does_no_harm() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from likewise.answers.rivals import watched_rivals
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.augmentation import whole_view
@@ -126,6 +127,10 @@ def test_answers_at_random_leave_the_embedding_as_it_is(shapes: Workspace) -> No
     assert not attempt.finished
     with pytest.raises(LikewiseError, match="finetune-1 left no model: pretrain-1 stays in use"):
         embed(shapes, Embed(model="finetune-1"))
+    beside = load_embeddings(shapes, parent.fingerprint)
+    rivals = watched_rivals(beside.folder, len(beside.ids))()
+    assert rivals is not None
+    assert len(rivals.rows)
     assert finished_run(shapes, None).name == "pretrain-1"
     assert "goes on with" not in status(shapes, Status()).next
 

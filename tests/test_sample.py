@@ -78,3 +78,10 @@ def test_of_a_large_pool_a_sample_is_learnt_from(monkeypatch: pytest.MonkeyPatch
     assert 200 < told.sum() <= 600
     assert (learnt.spread.groups[rows] == of[rows]).all()
     assert (learnt.spread.groups == of)[told].mean() > 0.9
+    rivals = learnt.rivals
+    assert rivals is not None
+    assert len(rivals.rows)
+    assert told[rivals.rows].any()
+    assert 600 < max(rivals.rows.max(), rivals.learnt.max()) < 2000
+    nearer = cosines[rivals.rows, rivals.untouched] >= cosines[rivals.rows, rivals.learnt]
+    assert nearer.all()

@@ -11,9 +11,9 @@ import numpy as np
 from benchmarks.answers.datasets import Data
 from benchmarks.answers.peers import available
 from benchmarks.answers.selection import DedupeRule
-from likewise.answers.duels import Rivals
 from likewise.answers.pool import Proposer, pool_of
 from likewise.answers.proposals import proposer_for
+from likewise.answers.rivals import Rivals
 from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings, write_embeddings
 from likewise.settings import Strategy
 from likewise.workspace import Workspace

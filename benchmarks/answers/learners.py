@@ -10,8 +10,9 @@ from jaxtyping import Float32, Int64, Shaped
 from benchmarks.answers.arms import LIKEWISE, Arm
 from benchmarks.answers.peers import heads
 from likewise.answers.belief import belief_of
-from likewise.answers.duels import Rivals, score_of
+from likewise.answers.duels import score_of
 from likewise.answers.pool import Pool
+from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Answer
 from likewise.models.heads import apply_head
 from likewise.neighbours.vectors import Embeddings

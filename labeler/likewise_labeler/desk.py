@@ -14,6 +14,7 @@ from likewise.answers.placing import CoverPlace
 from likewise.answers.pool import Proposer
 from likewise.answers.proposals import proposer_for
 from likewise.answers.questions import Questions
+from likewise.answers.rivals import watched_rivals
 from likewise.answers.store import AnswerStore
 from likewise.errors import LikewiseError
 from likewise.images.store import Images, open_images
@@ -123,7 +124,8 @@ class Desk:
             embeddings = load_embeddings(self.workspace)
             hidden = set(images.ids[images.held_out].tolist())
             hidden |= embeddings.positions.keys() - images.positions.keys()
-            proposer = proposer_for(self.strategy, embeddings, hidden)
+            rivals = watched_rivals(embeddings.folder, len(embeddings.ids))
+            proposer = proposer_for(self.strategy, embeddings, hidden, rivals=rivals)
             shown = embeddings.positions.keys() - hidden
             questions = Questions(
                 store, proposer, shown, embeddings.fingerprint, second_share=self.second_share

@@ -12,13 +12,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float64, Int64
-from scipy import stats
-from scipy.special import betaln
+from scipy.special import betaincc, betaln
 
 from likewise.answers.belief import Belief
 from likewise.answers.ledger import Ledger
 from likewise.answers.pool import Proposal
+from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Answer, Pair, Verdict
 
 UNTOUCHED, LEARNT = "duel: untouched", "duel: learnt"
@@ -29,29 +28,8 @@ MOST = 100
 """Duels after which they are as rare as if decided."""
 ENOUGH = 50.0
 """Evidence, a Bayes factor, at which a head is taken to help: 1 / the chance that it does not."""
-BOLDEST = 0.4
-"""Share of the images whose nearest differ that are drawn from: where the head is surest."""
 _TRIES = 64
 _REASON = "Checks whether what was learnt helps"
-
-
-@dataclass(frozen=True)
-class Rivals:
-    """Images whose nearest one differs between the untouched vectors and a head."""
-
-    rows: Int64[np.ndarray, " n"]
-    """Rows of the pool."""
-    untouched: Int64[np.ndarray, " n"]
-    """Row nearest to each by the untouched vectors."""
-    learnt: Int64[np.ndarray, " n"]
-    """Row nearest to each by the blended ones."""
-    margin: Float64[np.ndarray, " n"]
-    """How much nearer, in cosine, the latter is to it by the blended vectors."""
-
-    def boldest(self) -> "Rivals":
-        """The share `BOLDEST` of them with the greatest margins."""
-        kept = np.argsort(-self.margin, kind="stable")[: int(np.ceil(BOLDEST * len(self.rows)))]
-        return Rivals(self.rows[kept], self.untouched[kept], self.learnt[kept], self.margin[kept])
 
 
 @dataclass(frozen=True)
@@ -70,8 +48,8 @@ class Score:
         a number E by chance alone with a probability of at most 1 / E (Ville 1939).
         """
         won, lost = self.won + 1, self.lost + 1
-        above = stats.beta.logsf(0.5, won, lost)
-        log = (won + lost - 1) * np.log(2) + betaln(won, lost) + above
+        above = max(float(betaincc(won, lost, 0.5)), np.finfo(float).tiny)
+        log = (won + lost - 1) * np.log(2) + betaln(won, lost) + np.log(above)
         return float(np.exp(min(log, 700)))
 
     @property
@@ -84,12 +62,18 @@ NO_SCORE = Score(0, 0, 0)
 
 
 def score_of(answers: Iterable[Answer]) -> Score:
-    """How the duels among the answers, one for each pair, ended; half ones are left out."""
-    told: dict[str, list[tuple[str, Verdict]]] = {}
+    """How the duels among the answers ended.
+
+    The first answer on a pair counts; duels with one answer or an unsure one don't.
+    """
+    first: dict[Pair, Answer] = {}
     for each in answers:
         if each.strategy in (UNTOUCHED, LEARNT):
-            for image in each.pair:
-                told.setdefault(image, []).append((each.strategy, each.verdict))
+            first.setdefault(each.pair, each)
+    told: dict[str, list[tuple[str, Verdict]]] = {}
+    for each in first.values():
+        for image in each.pair:
+            told.setdefault(image, []).append((each.strategy, each.verdict))
     ends = [dict(each) for each in told.values() if len(each) == 2]
     pairs = [(each[LEARNT], each[UNTOUCHED]) for each in ends if len(each) == 2]
     pairs = [each for each in pairs if "unsure" not in each]

@@ -13,12 +13,13 @@ import numpy as np
 from likewise.answers.audits import AUDIT, next_audit
 from likewise.answers.belief import FIRST, Belief
 from likewise.answers.calibrating import CalibrationPairs
-from likewise.answers.duels import Duels, Rivals
+from likewise.answers.duels import Duels
 from likewise.answers.edges import FEW, Edges
 from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
 from likewise.answers.pool import Pool, Proposal, any_open_pair
 from likewise.answers.reserved import SHARE
+from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Pair, pair_of
 
 CONTROLS = 0.15

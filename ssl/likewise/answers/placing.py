@@ -16,11 +16,11 @@ from likewise.answers.audits import AUDIT, audit_share, next_audit
 from likewise.answers.belief import Belief
 from likewise.answers.choice import choose_strategy
 from likewise.answers.coverage import sampled_coverage_order
-from likewise.answers.duels import Rivals
 from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
 from likewise.answers.pool import Pool, Proposal, any_open_pair
 from likewise.answers.reserved import SHARE
+from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Pair, pair_of
 
 PATIENCE = 5

@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Iterator
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from likewise.answers.duels import Rivals
 from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
 from likewise.answers.placing import CoverPlace
 from likewise.answers.pool import Pool, Proposal, Proposer, any_open_pair, pool_of
+from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Pair
 from likewise.answers.uncertain import NearestPairs, UncertainPairs
 from likewise.neighbours.vectors import Embeddings

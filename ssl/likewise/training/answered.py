@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
 from likewise.answers.belief import belief_of
+from likewise.answers.duels import score_of
 from likewise.answers.pool import Pool, pool_of
 from likewise.answers.standing import Answer, pair_of
 from likewise.errors import LikewiseError
@@ -28,6 +30,8 @@ SURE = 0.95
 class Basis:
     """What a model says of the images, and what people said."""
 
+    folder: Path
+    """Of its embeddings."""
     pool: Pool
     neighbours: Int64[np.ndarray, "N k"]
     similarities: Float32[np.ndarray, "N k"]
@@ -55,7 +59,7 @@ def basis_of(
     among = np.zeros(len(embeddings.ids), dtype=bool)
     among[pool.rows] = True
     rows, similarities = embeddings.neighbours()
-    return Basis(pool, rows, similarities, among, standing)
+    return Basis(embeddings.folder, pool, rows, similarities, among, standing)
 
 
 def learn_from(basis: Basis, answers: Collection[Answer], seed: int) -> Learnt:
@@ -64,7 +68,13 @@ def learn_from(basis: Basis, answers: Collection[Answer], seed: int) -> Learnt:
     evidence = [each for each in basis.standing if each.pair in pairs and each.verdict != "unsure"]
     placement = belief_of(basis.pool, evidence).placement()
     return learn(
-        basis.pool.vectors, basis.neighbours, basis.similarities, placement, basis.among, seed
+        basis.pool.vectors,
+        basis.neighbours,
+        basis.similarities,
+        placement,
+        basis.among,
+        seed,
+        score_of(evidence),
     )
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from likewise.answers.duels import NO_SCORE, Rivals, Score
+from likewise.answers.duels import NO_SCORE, Score
 from likewise.answers.placement import Placement
+from likewise.answers.rivals import Rivals
 from likewise.models.heads import Head, untouched
 from likewise.training.rounds import blended, pool_of, pool_trust, rivals_of, teach
 from likewise.training.sample import MOST, sample_of

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from likewise.answers.holdout import split_answers
+from likewise.answers.rivals import save_rivals
 from likewise.answers.standing import Answer
 from likewise.files import write_json
 from likewise.models.backbones import with_head
@@ -23,7 +24,10 @@ def teach_head(
     """Fit a head to the answers; save a model with it, or keep the parent if the gate is shut."""
     before, after = _measured(answers, basis, settings)
     write_json(run.folder / "measured.json", {"before": before, "after": after})
-    head = learn_from(basis, answers, settings.seed).head
+    learnt = learn_from(basis, answers, settings.seed)
+    head = learnt.head
+    if learnt.rivals is not None:
+        save_rivals(learnt.rivals, basis.folder)
     if head.blend:
         backbone = with_head(load_model(parent.model_file), head)
         fingerprint = save_model(run.model_file, backbone)

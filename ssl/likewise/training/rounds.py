@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from likewise.answers.duels import Rivals
 from likewise.answers.placement import Placement
+from likewise.answers.rivals import Rivals
 from likewise.models.heads import Head, project
 from likewise.training.flow import KEPT
 from likewise.training.head import Basis, basis_of, fit_head

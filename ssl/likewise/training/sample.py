@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from likewise.answers.duels import Rivals
 from likewise.answers.placement import Placement
+from likewise.answers.rivals import Rivals
 from likewise.neighbours.index import build_index, neighbour_graph
 from likewise.training.spread import ABSTAIN, Spread
 

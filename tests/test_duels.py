@@ -1,0 +1,180 @@
+"""Duels: fair, no question twice, decided by evidence, and never won where nothing helps."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate
+
+from likewise.answers.duels import DECIDED, ENOUGH, LEARNT, OPEN, UNTOUCHED, Score, score_of
+from likewise.answers.ledger import Ledger
+from likewise.answers.likely import LikelyFirst
+from likewise.answers.pool import Pool, Proposal
+from likewise.answers.rivals import FILE, Rivals, save_rivals, watched_rivals
+from likewise.answers.standing import Answer, Verdict, pair_of
+
+IMAGES = 200
+
+
+def pool_of(seed: int = 0) -> Pool:
+    vectors = np.random.default_rng(seed).normal(size=(IMAGES, 8))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    ids = [f"{row:03}" for row in range(IMAGES)]
+    return Pool(ids, vectors, np.arange(IMAGES), {each: row for row, each in enumerate(ids)})
+
+
+def rivals_of(pool: Pool, seed: int = 0) -> Rivals:
+    """The nearest of each image, against any other one."""
+    rng = np.random.default_rng(seed)
+    nearest = np.array([next(pool.nearest(row)) for row in range(IMAGES)])
+    other = (np.arange(IMAGES) + rng.integers(1, IMAGES, IMAGES)) % IMAGES
+    differ = nearest != other
+    rows = np.flatnonzero(differ)
+    return Rivals(rows, nearest[differ], other[differ], rng.random(len(rows)))
+
+
+def answer(a: str, b: str, verdict: Verdict, strategy: str, number: int = 1) -> Answer:
+    one, two = pair_of(a, b)
+    when = datetime(2026, 1, 1, tzinfo=UTC)
+    return Answer(one, two, verdict, "anna", when, strategy, 0.5, "f", number)
+
+
+def asked(
+    pool: Pool, rivals: Rivals | None, groups: np.ndarray, count: int, seed: int = 0
+) -> list[tuple[Proposal, Verdict]]:
+    """What likely-first asks, and the answers by the groups."""
+    proposer = LikelyFirst(pool, seed, rivals=lambda: rivals)
+    ledger, found = Ledger(), list[tuple[Proposal, Verdict]]()
+    for number in range(1, count + 1):
+        proposal = proposer.next(ledger, ledger.answered())
+        if proposal is None:
+            break
+        assert ledger.links.relation(proposal.a, proposal.b) is None
+        same = groups[pool.positions[proposal.a]] == groups[pool.positions[proposal.b]]
+        verdict: Verdict = "similar" if same else "dissimilar"
+        ledger.add(answer(proposal.a, proposal.b, verdict, proposal.strategy, number))
+        found.append((proposal, verdict))
+    return found
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_the_evidence_is_the_bayes_factor(won: int, lost: int) -> None:
+    likelihood, _ = integrate.quad(lambda p: 2 * p**won * (1 - p) ** lost, 0.5, 1)
+    assert Score(won, lost, 3).evidence == pytest.approx(likelihood * 2.0 ** (won + lost), rel=1e-6)
+
+
+def test_a_fair_coin_is_hardly_ever_taken_for_a_gain_however_often_one_looks() -> None:
+    rng, runs = np.random.default_rng(0), 2000
+    heads = np.cumsum(rng.random((runs, 100)) < 0.5, axis=1)
+    bar = [next(w for w in range(n + 1) if Score(w, n - w, 0).decided or w == n)
+           for n in range(1, 101)]  # fmt: skip
+    sure = np.array([Score(w, n - w, 0).decided for n, w in enumerate(bar, 1)])
+    fooled = ((heads >= bar) & sure).any(axis=1).mean()
+    assert 0 < fooled <= 1 / ENOUGH + 3 * np.sqrt(0.02 * 0.98 / runs)
+    assert Score(30, 10, 0).decided
+    assert not Score(10, 30, 0).decided
+
+
+def test_a_duel_is_won_lost_or_drawn() -> None:
+    answers = [
+        answer("a", "x", "similar", LEARNT), answer("a", "y", "dissimilar", UNTOUCHED),
+        answer("b", "u", "dissimilar", LEARNT), answer("v", "b", "similar", UNTOUCHED),
+        answer("c", "p", "similar", LEARNT), answer("c", "q", "similar", UNTOUCHED),
+        answer("d", "r", "similar", LEARNT), answer("d", "s", "unsure", UNTOUCHED),
+        answer("e", "t", "similar", LEARNT),
+        answer("f", "w", "similar", "likely-first"), answer("f", "z", "dissimilar", UNTOUCHED),
+        answer("a", "x", "dissimilar", LEARNT),
+    ]  # fmt: skip
+    assert score_of(answers) == Score(1, 1, 1)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(0, 2**31))
+def test_both_questions_of_a_duel_are_asked_whatever_comes_of_the_first(seed: int) -> None:
+    pool = pool_of()
+    found = asked(pool, rivals_of(pool, seed), np.arange(IMAGES) // 4, 60, seed)
+    duels = [each for each, _ in found if each.strategy in (UNTOUCHED, LEARNT)]
+    assert duels
+    pairs = list(zip(duels[::2], duels[1::2], strict=False))
+    for one, two in pairs:
+        assert {one.strategy, two.strategy} == {UNTOUCHED, LEARNT}
+        assert len({one.a, one.b} & {two.a, two.b}) == 1
+    images = [image for one, two in pairs for image in {one.a, one.b, two.a, two.b}]
+    assert len(images) == len(set(images))
+
+
+def test_either_question_comes_first_as_often() -> None:
+    pool = pool_of()
+    first = []
+    for seed in range(20):
+        found = asked(pool, rivals_of(pool, seed), np.arange(IMAGES) // 4, 40, seed)
+        first += [each.strategy for each, _ in found if each.strategy in (UNTOUCHED, LEARNT)][::2]
+    assert len(first) > 100
+    assert 0.4 < first.count(LEARNT) / len(first) < 0.6
+
+
+def test_there_are_no_duels_without_rivals() -> None:
+    pool = pool_of()
+    none = np.zeros(0, np.int64)
+    for rivals in (None, Rivals(none, none, none, np.zeros(0))):
+        found = asked(pool, rivals, np.arange(IMAGES) // 4, 60)
+        assert not {UNTOUCHED, LEARNT} & {each.strategy for each, _ in found}
+
+
+def test_duels_get_rare_once_it_is_decided() -> None:
+    pool = pool_of()
+    proposer = LikelyFirst(pool, 0, rivals=lambda: rivals_of(pool))
+    assert proposer.duels.chance() == OPEN
+    ledger = Ledger()
+    for row in range(0, 60, 3):
+        a, b, c = pool.ids[row : row + 3]
+        ledger.add(answer(a, b, "similar", LEARNT, 2 * row + 1))
+        ledger.add(answer(a, c, "dissimilar", UNTOUCHED, 2 * row + 2))
+    proposer.duels.follow(ledger)
+    assert proposer.duels.score == Score(20, 0, 0)
+    assert proposer.duels.chance() == DECIDED
+
+
+def test_a_head_that_knows_nothing_does_not_win() -> None:
+    pool = pool_of()
+    for seed in range(5):
+        groups = np.random.default_rng(seed).permutation(IMAGES) // 4
+        found = asked(pool, rivals_of(pool, seed), groups, 150, seed)
+        rows = [answer(each.a, each.b, verdict, each.strategy) for each, verdict in found]
+        assert not score_of(rows).decided
+
+
+def test_rivals_are_kept_beside_the_embedding_and_newer_ones_noticed(tmp_path: Path) -> None:
+    look = watched_rivals(tmp_path, IMAGES)
+    assert look() is None
+    saved = rivals_of(pool_of())
+    save_rivals(saved, tmp_path)
+    found = look()
+    assert found is not None
+    assert look() is found
+    for one, two in zip(vars(saved).values(), vars(found).values(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    save_rivals(rivals_of(pool_of(), seed=1), tmp_path)
+    assert look() is not found
+
+
+@pytest.mark.parametrize("damage", ["cut", "nonsense", "rows", "object"])
+def test_damaged_rivals_are_none(damage: str, tmp_path: Path) -> None:
+    save_rivals(rivals_of(pool_of()), tmp_path)
+    file = tmp_path / FILE
+    match damage:
+        case "cut":
+            file.write_bytes(file.read_bytes()[:-200])
+        case "nonsense":
+            file.write_bytes(b"no archive")
+        case "rows":
+            save_rivals(
+                Rivals(*(np.array([each]) for each in (0, 1, IMAGES)), np.ones(1)), tmp_path
+            )
+        case _:
+            with file.open("wb") as open_file:
+                np.savez(open_file, rows=np.array([{}], dtype=object))
+    assert watched_rivals(tmp_path, IMAGES)() is None
