@@ -171,9 +171,8 @@ def test_damaged_rivals_are_none(damage: str, tmp_path: Path) -> None:
         case "nonsense":
             file.write_bytes(b"no archive")
         case "rows":
-            save_rivals(
-                Rivals(*(np.array([each]) for each in (0, 1, IMAGES)), np.ones(1)), tmp_path
-            )
+            zero, one, beyond = (np.array([row]) for row in (0, 1, IMAGES))
+            save_rivals(Rivals(zero, one, beyond, np.ones(1)), tmp_path)
         case _:
             with file.open("wb") as open_file:
                 np.savez(open_file, rows=np.array([{}], dtype=object))

@@ -87,7 +87,7 @@ def test_won_duels_open_it_where_trials_cannot_tell() -> None:
     near = graph_of(vectors)
     mates = [(row, other) for row, (other, *_) in enumerate(near[0]) if of[row] == of[other]]
     pairs = dict.fromkeys(frozenset(each) for each in mates)
-    rows, groups = [], []
+    rows, groups = list[int](), list[int]()
     for number, pair in enumerate(each for each in pairs if not each & set(rows)):
         rows += sorted(pair)
         groups += [number, number]
