@@ -16,6 +16,7 @@ from likewise.evaluation.prospects import (
     Prospects,
     belief_on,
     forecast_with,
+    misled_share,
     prospects,
 )
 from likewise.evaluation.threshold import Rate, Threshold
@@ -93,6 +94,33 @@ def test_what_mistaken_answers_part_is_not_all_taken_for_error() -> None:
     assert trusting.high < truth(vectors, kinds, at) <= doubting.high
 
 
+def test_groups_of_several_kinds_are_reckoned_with() -> None:
+    """Two kinds are one group, so that all images agree with those near to them."""
+    vectors, kinds = blobs(0, 0.4)
+    apart = placed(kinds, 200)
+    groups = np.where(apart.groups == 7, 6, apart.groups)
+    at = Placement(apart.rows, groups, np.full(200, 0.95), 0.0)
+    right = truth(vectors, kinds, at)
+    assert 0.8 < right < 0.95
+    told, misled = (
+        forecast(vectors, np.arange(1500), at, 200, misled=each).now for each in (0.0, 0.1)
+    )
+    assert told is not None
+    assert misled is not None
+    assert told.low <= right <= told.high
+    assert misled.low < told.low
+    assert misled.high == told.high
+
+
+def test_what_more_answers_buy_may_be_most_of_what_is_wrong_now() -> None:
+    """Few images are left, and each will have an answer of its own."""
+    vectors, kinds = blobs(2, 0.9)
+    told = forecast(vectors, np.arange(250), placed(kinds, 150), 150)
+    assert told.now is not None
+    assert told.gain is not None
+    assert told.gain.high > 0.6 * (1 - told.now.low)
+
+
 def test_the_interval_reaches_down_where_images_are_unlike_those_that_judge() -> None:
     """Placed images lie in the middle of their kinds; half the pool lies further out."""
     vectors, kinds = blobs(1, 0.5)
@@ -167,7 +195,9 @@ def test_a_workspace_with_few_answers_and_none(ready: Workspace) -> None:
         )
         for n, (a, b) in enumerate(zip(ids[:10:2], ids[1:10:2], strict=True), 1)
     ]
-    assert forecast_with(belief_on(embeddings, Ledger(rows), set())).now is None
+    belief = belief_on(embeddings, Ledger(rows), set())
+    assert forecast_with(belief).now is None
+    assert misled_share(belief) == 0
     assert prospects(Workspace(Path(ready.path) / "none"), Ledger(), [], set()) is None
 
 

@@ -337,6 +337,18 @@ def test_the_estimate_says_how_it_was_made() -> None:
     assert "Every image has its place" in words.left_words(Outlook(9, 9, 5, 5, 0))
 
 
+def test_nobody_is_told_to_stop_and_to_give_thousands_of_answers() -> None:
+    view, nobody = Outlook(1000, 400, 500, 100, 3012), agreement(Ledger([]))
+    card = words.cards([], nobody, view, 12, stop=True)[-1]
+    assert (card.label, card.figure, card.note) == ("Answers left", words.NONE, "worth stopping")
+    text = words.left_words(view, stop=True)
+    assert "600 of 1,000 images have no place yet" in text
+    assert "3,0" not in text
+    placed = Outlook(9, 9, 5, 5, 0)
+    assert words.cards([], nobody, placed, 1, stop=True)[-1].figure == "0"
+    assert words.left_words(placed, stop=True) == words.left_words(placed)
+
+
 def test_models_are_only_compared_on_the_same_pairs() -> None:
     good, missing = Quality(30, 40, 0.9, 0.8, 0.95), Quality(3, 40, None)
     two = [(model("one"), good), (model("two"), good)]

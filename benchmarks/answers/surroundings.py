@@ -17,10 +17,10 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def described(code: str) -> str:
+def described(code: str, module: str = "benchmarks.answers") -> str:
     """Date, command, machine, versions and the digest of the sources, as Markdown."""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    command = shlex.join(["python", "-m", "benchmarks.answers", *sys.argv[1:]])
+    command = shlex.join(["python", "-m", module, *sys.argv[1:]])
     return (
         f"{today()}\n\n    {command}\n\n"
         f"Machine: {available_cores()} cores, {processor()}, no GPU used, {platform.system()}, "

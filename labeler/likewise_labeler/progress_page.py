@@ -84,8 +84,9 @@ def _page(desk: Desk, ready: Ready) -> None:
             )
         )
         return
-    st.html(_STYLE + _figures(facts))
     told = _prospects(where, last, _fingerprints(desk), desk, ready)
+    stop = told is not None and told.forecast.stop
+    st.html(_STYLE + _figures(facts, stop))
     if told is not None:
         st.html(prospects_html(told, desk.strategy))
     left, right = st.columns(2, gap="large")
@@ -100,7 +101,7 @@ def _page(desk: Desk, ready: Ready) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         _agreement(facts)
-        _part("What is left", words.left_words(facts.outlook))
+        _part("What is left", words.left_words(facts.outlook, stop))
     with right:
         _quality(desk, ready, where, last)
 
@@ -109,8 +110,8 @@ def _fingerprints(desk: Desk) -> list[str]:
     return [each.fingerprint for each in models_of(desk.workspace)]
 
 
-def _figures(facts: _Facts) -> str:
-    cards = words.cards(facts.people, facts.agreement, facts.outlook, facts.groups)
+def _figures(facts: _Facts, stop: bool) -> str:
+    cards = words.cards(facts.people, facts.agreement, facts.outlook, facts.groups, stop)
     shown = (
         f"<div><span>{escape(each.label)}</span><b>{escape(each.figure)}</b>"
         f"<span>{escape(each.note)}</span></div>"

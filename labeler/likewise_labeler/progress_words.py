@@ -31,9 +31,9 @@ class Card:
 
 
 def cards(
-    people: Sequence[Person], agreement: Agreement, view: Outlook, groups: int
+    people: Sequence[Person], agreement: Agreement, view: Outlook, groups: int, stop: bool = False
 ) -> tuple[Card, ...]:
-    """The figures on top."""
+    """The figures on top; ``stop``: more answers are not worth their while."""
     answers, today = sum(each.answers for each in people), sum(each.today for each in people)
     one = len(people) == 1
     paces = [each.per_minute for each in people if each.per_minute is not None]
@@ -46,8 +46,14 @@ def cards(
         Card("Answers a minute", pace, "while working" + ("" if len(paces) < 2 else ", a person")),
         Card("Agreement", NONE if kappa.value is None else f"{kappa.value:.2f}", _range(kappa)),
         Card("Images placed", f"{view.placed:,}", f"of {view.images:,}, in {inside}"),
-        Card("Answers left", _about(view.left), "estimated" if view.left else _left_note(view)),
+        _left_card(view, stop),
     )
+
+
+def _left_card(view: Outlook, stop: bool) -> Card:
+    if stop and view.left != 0:
+        return Card("Answers left", NONE, "worth stopping")
+    return Card("Answers left", _about(view.left), "estimated" if view.left else _left_note(view))
 
 
 def _about(left: int | None) -> str:
@@ -68,12 +74,17 @@ def _range(kappa: Kappa) -> str:
     return f"kappa, {kappa.low:.2f} to {kappa.high:.2f}"
 
 
-def left_words(view: Outlook) -> str:
-    """How the number of answers left was estimated."""
+def left_words(view: Outlook, stop: bool = False) -> str:
+    """How the number of answers left was estimated, or why it does not matter (``stop``)."""
     missing = view.images - view.placed
     if not missing:
         return "Every image has its place. What is left to ask compares groups with one another."
     there = f"{missing:,} of {view.images:,} images have no place yet."
+    if stop:
+        return (
+            f"{there} It is not worth asking about each: most of them already look most like an "
+            "image of their own kind, and more answers would hardly change that."
+        )
     if view.left is None:
         return f"{there} With more answers there will be an estimate of how many they take."
     return (

@@ -11,11 +11,15 @@ What is not known widens the interval. *Mistaken answers* keep images of a kind 
 disagreement is not always an error: up to three times as many disagreements as answers are
 mistaken are taken for such, every number being as likely. *Images unlike those that were judged*
 may do as well as the regression says, or have no chance at all: the upper end of the interval
-supposes the one, the lower end any share of it.
+supposes the one, the lower end any share of it. *Groups of several kinds* spoil the place of all
+their images and of those put with them, and answers that led to them do not show it: the lower end
+supposes that the belief is surer than it should be, and that wrong answers "similar" went unseen.
 
 The share that is wrong falls as a power of the number of answers, wrong(n + m) = wrong(n)
 (n / (n + m))^c, and images that get an answer of their own are right. How fast (c) was measured on
-simulated answers. Shapes: M placed images, P images that stand for the pool, S draws.
+simulated answers. What is wrong now may be anything between the two ends.
+
+Shapes: M placed images, P images that stand for the pool, S draws.
 """
 
 import math
@@ -47,6 +51,9 @@ _BIAS, _MISFIT = -0.1, 0.5
 what follows was measured on digits and faces with simulated answers."""
 _PARTED = 3.0
 """Disagreements that a mistaken answer may cause, at most."""
+_OVERSURE, _OVERSURE_SPREAD = 1.5, 1.0
+"""Placed images that are in a group of another kind, by how many the belief doubts: median, and
+standard deviation of the logarithm."""
 _PACE, _PACE_SPREAD = 0.4, 1.2
 """Median of the power c, and standard deviation of its logarithm."""
 _UNMET = 1 / 3
@@ -132,6 +139,7 @@ def forecast(
     answers: int,
     fresh: Bool[np.ndarray, " M"] | None = None,
     mistaken: float = 0.0,
+    misled: float = 0.0,
     seed: int = 0,
 ) -> Forecast:
     """Estimate the quality now and after `MORE` further answers.
@@ -144,6 +152,7 @@ def forecast(
         fresh: Which placed images the embedding has not learnt from, and may be judged by; by
             default all.
         mistaken: Estimated rate of mistaken answers, 0 to 1: misses and false ones together.
+        misled: Estimated share, 0 to 1, of the answers "similar" that are wrong.
         seed: Of the draws.
     """
     rows, groups, sure = placement.rows, placement.groups, placement.confidence
@@ -157,20 +166,32 @@ def forecast(
     rest = np.setdiff1d(pool, rows)
     some = np.sort(rng.permutation(rest)[:_LOOKED_AT])
     share = len(rest) / (len(rest) + len(rows))
-    doubt = (1 - share) * (1 - float(sure.mean())) * rng.random(_DRAWS)
-    wrong = np.stack((doubt, doubt))
+    doubt = np.stack(_misplaced(1 - float(sure.mean()), misled, rng))
+    wrong = doubt.copy()
     if len(some):
         near = near_to(vectors, some, placement)
-        wrong += share * _wrong(judged, near, placement.undiscovered, mistaken, rng)
+        apart = _wrong(judged, near, placement.undiscovered, mistaken, rng)
+        wrong += share * (1 - doubt) * apart
     wrong = np.clip(wrong, 1e-6, 1 - 1e-6)
     misfit = rng.normal(_BIAS, _MISFIT, _DRAWS)
     best, worst = sigmoid(np.log(wrong) - np.log1p(-wrong) + misfit)
     pace = np.exp(rng.normal(np.log(_PACE), _PACE_SPREAD, _DRAWS))
     placed = min(1.0, MORE * len(rows) / answers / max(1, len(rest)))
-    gain = best * (1 - (1 - placed) * (answers / (answers + MORE)) ** pace)
+    missed = best + rng.random(_DRAWS) * np.maximum(0.0, worst - best)
+    gain = missed * (1 - (1 - placed) * (answers / (answers + MORE)) ** pace)
     high, low = _estimate(1 - best), _estimate(1 - worst)
     now = Estimate((high.value + low.value) / 2, low.low, high.high)
     return told if now.high - now.low > _WIDEST else replace(told, now=now, gain=_estimate(gain))
+
+
+def _misplaced(
+    doubt: float, misled: float, rng: np.random.Generator
+) -> tuple[Float64[np.ndarray, " S"], Float64[np.ndarray, " S"]]:
+    """Share of the placed images that are in a group of another kind, at best and at worst."""
+    best = doubt * rng.random(_DRAWS)
+    most = doubt * np.exp(rng.normal(np.log(_OVERSURE), _OVERSURE_SPREAD, _DRAWS))
+    worst = np.minimum(1.0, best + most + misled * rng.random(_DRAWS))
+    return best, worst
 
 
 def _wrong(

@@ -1,5 +1,6 @@
 """What the answers of a workspace say: quality now, what more of them would buy, the threshold."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,8 +129,15 @@ def forecast_with(belief: Belief, learnt: Collection[str] = (), seed: int = 0) -
     ids = [pool.ids[row] for row in placement.rows.tolist()]
     fresh = np.array([each not in learnt for each in ids], dtype=bool)
     rates, answers = belief.rates.common, max(1, len(belief.answers))
-    mistaken = rates.miss + rates.false
-    return forecast(pool.vectors, pool.rows, placement, answers, fresh, mistaken, seed)
+    mistaken, misled = rates.miss + rates.false, misled_share(belief)
+    return forecast(pool.vectors, pool.rows, placement, answers, fresh, mistaken, misled, seed)
+
+
+def misled_share(belief: Belief) -> float:
+    """Of the pairs called similar, how many are probably not, 0 to 1."""
+    said = Counter(each.verdict for answers in belief.answers.values() for each in answers)
+    false = belief.rates.common.false * said["dissimilar"]
+    return float(min(1.0, false / max(1, said["similar"])))
 
 
 def drawn_for(model: Model, history: Sequence[Entry], settled: Sequence[Answer]) -> list[Answer]:
