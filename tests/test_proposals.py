@@ -1,6 +1,6 @@
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -266,18 +266,23 @@ def test_images_come_from_near_to_far_with_and_without_known_neighbours(
         assert found == expected[:first] + expected
 
 
-def test_a_proposal_is_quick_among_many_images() -> None:
-    vectors, labels = unit_clusters(5000, 20)
-    ids = [f"{row:05}" for row in range(5000)]
-    pool = Pool(ids, vectors, np.arange(5000), {each: row for row, each in enumerate(ids)})
-    proposer = CoverPlace(pool, 0)
-    ledger, seconds = Ledger(), []
-    for _ in range(300):
+def test_a_proposal_among_many_images_is_as_quick_as_among_few() -> None:
+    few, many = _seconds_of_proposals(1000), _seconds_of_proposals(20_000)
+    taken = np.array([(next(few), next(many)) for _ in range(300)])  # in turns: one machine, one load
+    assert taken[:, 1].mean() < 1.5 * taken[:, 0].mean()
+    assert np.median(taken) < 0.03  # what a whole answer may take
+
+
+def _seconds_of_proposals(count: int) -> Iterator[float]:
+    vectors, labels = unit_clusters(count, 20)
+    ids = [f"{row:05}" for row in range(count)]
+    pool = Pool(ids, vectors, np.arange(count), {each: row for row, each in enumerate(ids)})
+    proposer, ledger = CoverPlace(pool, 0), Ledger()
+    while True:
         start = time.process_time()  # what others do does not count
         proposal = proposer.next(ledger, ledger.answered())
-        seconds.append(time.process_time() - start)
+        yield time.process_time() - start
         assert proposal is not None
         same = labels[int(proposal.a)] == labels[int(proposal.b)]
         verdict: Verdict = "similar" if same else "dissimilar"
         tell(ledger, (proposal.a, proposal.b), verdict, proposal.strategy)
-    assert np.median(seconds) < 0.01
