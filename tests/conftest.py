@@ -23,8 +23,12 @@ from likewise.answers.store import open_answers
 from likewise.answers.tables import screens_table
 from likewise.images.ingest import ingest
 from likewise.images.store import open_images
+from likewise.models.model_files import save_model
+from likewise.models.nets import build_backbone
+from likewise.models.runs import start_run
+from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import write_embeddings
-from likewise.settings import Ingest
+from likewise.settings import Embed, Ingest
 from likewise.workspace import Workspace
 from tests.served import Server
 
@@ -113,6 +117,35 @@ def ready(labelled_images: Path, tmp_path: Path) -> Workspace:
     """A workspace of one's own with forty images and their vectors, and no answers yet."""
     shutil.copytree(labelled_images, tmp_path / "ready")
     return Workspace(tmp_path / "ready")
+
+
+@pytest.fixture(scope="session")
+def _embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("embedded")
+    workspace = Workspace(folder / "workspace")
+    for seed in range(24):
+        file = folder / "in" / f"kind-{seed % 3}" / f"{seed:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        coarse = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), np.uint8)
+        Image.fromarray(coarse).resize((40 + seed, 30), Image.Resampling.BICUBIC).save(file)
+    ingest(workspace, Ingest(images=(folder / "in",), workers=1))
+    run = start_run(workspace, "pretrain", {}, name=None)
+    save_model(run.model_file, build_backbone("small", image_size=24))
+    embed(workspace, Embed(precision="float32"))
+    return folder
+
+
+@pytest.fixture
+def embedded(_embedded: Path, tmp_path: Path) -> Workspace:
+    """A workspace of one's own with a (random) small net and the vectors of 24 images.
+
+    The images are those of ``tmp_path / "in"``: ``kind-0/00.png``, ``kind-1/01.png``, ...
+    """
+    shutil.copytree(_embedded / "in", tmp_path / "in")
+    shutil.copytree(_embedded / "workspace", tmp_path / "workspace")
+    workspace = Workspace(tmp_path / "workspace")
+    ingest(workspace, Ingest(images=(tmp_path / "in",), workers=1))
+    return workspace
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ LAYERS = [
     {"neighbours"},
     {"answers"},
     {"training", "evaluation"},
+    {"inference"},
     {"demo", "jobs", "people", "serve", "status", "api", "cli"},
 ]
 

@@ -194,3 +194,17 @@ def finished_run(workspace: Workspace, name: str | None, kind: Kind | None = Non
     if not finished:
         raise LikewiseError(f"{workspace.path} has no trained model yet; run `likewise pretrain`")
     return finished[-1]
+
+
+def run_with(workspace: Workspace, fingerprint: str) -> Run:
+    """The run that left the model of this fingerprint.
+
+    Raises:
+        LikewiseError: there is none any more.
+    """
+    for run in reversed(runs_of(workspace)):
+        if run.finished and run.fingerprint == fingerprint:
+            return run
+    raise LikewiseError(
+        "the model of these embeddings is gone; run `likewise embed` with one that is there"
+    )

@@ -23,7 +23,7 @@ from likewise.images.decode import decode_sized
 from likewise.models.backbones import Backbone
 from likewise.models.machine import pick_machine
 from likewise.models.model_files import load_model
-from likewise.models.runs import runs_of
+from likewise.models.runs import run_with
 from likewise.neighbours.embedding import embed_views
 from likewise.workspace import Workspace
 
@@ -90,15 +90,9 @@ def embedded_picture(
 def _model(models: Models, workspace: Workspace, fingerprint: str) -> Backbone:
     key = (str(workspace.path), fingerprint)
     if key not in models:
-        for run in runs_of(workspace):
-            if run.finished and run.fingerprint == fingerprint:
-                models.clear()
-                models[key] = load_model(run.model_file)
-                break
-        else:
-            raise LikewiseError(
-                "the model of these embeddings is gone; run `likewise embed` with one that is there"
-            )
+        loaded = load_model(run_with(workspace, fingerprint).model_file)
+        models.clear()
+        models[key] = loaded
     return models[key]
 
 

@@ -1,0 +1,1 @@
+"""Using an embedding: search, verification, recognition, duplicates, groups, export."""

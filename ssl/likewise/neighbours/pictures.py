@@ -1,0 +1,136 @@
+"""Picture files from anywhere to vectors that can be compared with those of a workspace."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from likewise.errors import LikewiseError, UsageError
+from likewise.images.augmentation import whole_view
+from likewise.images.lists import LIST_SUFFIXES
+from likewise.images.reading import Reading, in_children
+from likewise.images.scan import Failure, scan
+from likewise.models.backbones import Backbone
+from likewise.models.machine import Machine, pick_machine
+from likewise.models.model_files import load_model
+from likewise.models.runs import run_with
+from likewise.neighbours.embedding import embed_views
+from likewise.neighbours.vectors import Embeddings
+from likewise.progress import progress
+from likewise.workspace import Workspace
+
+BATCH = 64
+"""Pictures that go through the net at once."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file and its embedding."""
+
+    path: Path
+    id: str
+    """Hash of its content: the id that it has, or would have, in a workspace."""
+    vector: Float32[np.ndarray, " D"]
+    """Unit-norm, by the model of the embeddings it is compared with."""
+
+
+class Pictures(NamedTuple):
+    """What came of some files."""
+
+    read: list[Picture]
+    """In the order of the files."""
+    failures: list[Failure]
+    """Files that could not be read, and why."""
+
+
+def embed_pictures(
+    workspace: Workspace, embeddings: Embeddings, sources: Iterable[Path]
+) -> Pictures:
+    """Embed files as `likewise ingest` and `likewise embed` would.
+
+    An image of the workspace is recognised by its content, wherever the file lies, and has its
+    vector already; the net is loaded only for others.
+
+    Args:
+        workspace: Where the model and its embeddings are.
+        embeddings: What the vectors are to be compared with.
+        sources: Image files, folders, or CSV/Parquet/Arrow lists with a "path" column.
+
+    Raises:
+        LikewiseError: a source does not exist, or the model of the embeddings is gone.
+    """
+    found = scan(sources, workspace=workspace.path)
+    reading = Reading(workspace.config.store_size, frozenset(embeddings.positions))
+    net = _Net(workspace, embeddings.fingerprint)
+    ids: dict[Path, str] = {}
+    failures = list(found.failures)
+    with progress("read", len(found.files)) as advance:
+        for outcome in in_children(found.files, reading, 0):
+            advance(1)
+            if outcome.reason:
+                failures.append(Failure(outcome.path, outcome.reason))
+                continue
+            ids[Path(outcome.path)] = outcome.id
+            if outcome.image is not None:
+                net.take(outcome.id, outcome.image.pixels)
+    vectors = net.vectors()
+    rows = embeddings.positions
+    return Pictures(
+        [
+            Picture(
+                path,
+                each,
+                np.array(embeddings.vectors[rows[each]]) if each in rows else vectors[each],
+            )
+            for path, each in ids.items()
+        ],
+        failures,
+    )
+
+
+def embed_picture(workspace: Workspace, embeddings: Embeddings, file: Path) -> Picture:
+    """Embed one file.
+
+    Raises:
+        UsageError: it is a folder, or a list of files.
+        LikewiseError: there is no such file, it is no usable picture, or the model is gone.
+    """
+    if file.is_dir() or file.name.lower().endswith(LIST_SUFFIXES):
+        raise UsageError(f"{file} is not an image file; give one image")
+    read, failures = embed_pictures(workspace, embeddings, [file])
+    if failures:
+        raise LikewiseError(f"{file}: {failures[0].reason}")
+    return read[0]
+
+
+class _Net:
+    """The model of some embeddings, loaded when the first picture needs it."""
+
+    def __init__(self, workspace: Workspace, fingerprint: str) -> None:
+        self._workspace, self._fingerprint = workspace, fingerprint
+        self._loaded: tuple[Backbone, Machine] | None = None
+        self._waiting: dict[str, UInt8[np.ndarray, "S S 3"]] = {}
+        self._vectors: dict[str, Float32[np.ndarray, " D"]] = {}
+
+    def take(self, image_id: str, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+        if self._loaded is None:
+            backbone = load_model(run_with(self._workspace, self._fingerprint).model_file)
+            self._loaded = backbone, pick_machine("auto", "float32")
+            backbone.to(self._loaded[1].device)
+        size = self._loaded[0].architecture.image_size
+        self._waiting[image_id] = whole_view(pixels, size)
+        if len(self._waiting) == BATCH:
+            self._through()
+
+    def vectors(self) -> dict[str, Float32[np.ndarray, " D"]]:
+        self._through()
+        return self._vectors
+
+    def _through(self) -> None:
+        if self._waiting and self._loaded is not None:
+            made = embed_views(*self._loaded, np.stack(list(self._waiting.values())))
+            self._vectors |= dict(zip(self._waiting, made, strict=True))
+            self._waiting.clear()

@@ -1,0 +1,53 @@
+"""One frozen dataclass per command: its flags, its help, and the config saved with its run.
+
+A field's docstring is its help text. Nothing heavy is imported here.
+"""
+
+from likewise.settings.common import Common, Precision, Preset, config_of
+from likewise.settings.images import Ingest, Sample, Views
+from likewise.settings.labelling import (
+    AnswersExport,
+    AnswersImport,
+    Label,
+    PeopleAdd,
+    PeopleList,
+    PeopleRemove,
+    Simulate,
+    Strategy,
+)
+from likewise.settings.learning import (
+    Demo,
+    Depth,
+    Embed,
+    Evaluate,
+    Finetune,
+    Loss,
+    Pretrain,
+    Status,
+)
+
+__all__ = [
+    "AnswersExport",
+    "AnswersImport",
+    "Common",
+    "Demo",
+    "Depth",
+    "Embed",
+    "Evaluate",
+    "Finetune",
+    "Ingest",
+    "Label",
+    "Loss",
+    "PeopleAdd",
+    "PeopleList",
+    "PeopleRemove",
+    "Precision",
+    "Preset",
+    "Pretrain",
+    "Sample",
+    "Simulate",
+    "Status",
+    "Strategy",
+    "Views",
+    "config_of",
+]

@@ -1,0 +1,144 @@
+"""Settings of commands that train and measure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from likewise.settings.common import Common, Precision, Preset
+
+Loss = Literal["contrastive", "triplet", "supcon"]
+
+Depth = Literal["auto", "head", "backbone"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo(Common):
+    """Run the whole loop with a simulated annotator; write a report with pictures."""
+
+    images: Path | None = None
+    """Folder of images (parent folder = class). [default: the 5,000 sample digits]"""
+    answers: int = 200
+    """How many questions the simulated annotator answers."""
+    epochs: int | None = None
+    """Pretraining epochs. [default: so many that 48,000 images are shown]"""
+    serve: bool = False
+    """Open the labeler on the result."""
+    seed: int = 0
+    """Seed of everything random."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain(Common):
+    """Learn an embedding from the unlabelled images (SimSiam). Run it again to go on."""
+
+    backbone: str = "small"
+    """small (made for CPUs), or any torchvision or timm name: resnet18, convnext_tiny, ..."""
+    init: str = "random"
+    """random, pretrained (downloads), or a local weights file."""
+    preset: Preset = "auto"
+    """Augmentation recipe: natural (photos), grey, glyph (documents, signs: no flips, no
+    colour). auto looks at the images."""
+    image_size: int = 0
+    """Side of a view in pixels. 0: chosen from the images and the backbone."""
+    views: int = 2
+    """Views per image. Above 2 the target is the mean of the other views (FastSiam)."""
+    epochs: int = 100
+    """Passes over the images."""
+    batch_size: int = 64
+    """Images per step."""
+    lr: float = 0.4
+    """Learning rate for 256 images a step; scaled linearly with the batch size."""
+    weight_decay: float = 5e-4
+    """L2 penalty of SGD."""
+    momentum: float = 0.9
+    """Momentum of SGD."""
+    projector_dim: int = 0
+    """Width of the projector and of its output. 0: 2048, or twice the embedding's dimensions
+    for backbones with fewer than 512."""
+    predictor_dim: int = 0
+    """Width of the predictor's bottleneck. 0: a quarter of the projector's."""
+    workers: int = -1
+    """Processes that make views. -1: chosen from the cores."""
+    precision: Precision = "auto"
+    """auto measures which is faster on this machine."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    seed: int = 0
+    """Seed of everything random."""
+    name: str | None = None
+    """Name of the run. [default: pretrain-1, pretrain-2, ...]"""
+    fresh: bool = False
+    """Start a new run even if one with the same settings could be resumed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embed(Common):
+    """Compute the embedding of every image and build the neighbour index."""
+
+    model: str | None = None
+    """Name of a run. [default: the newest model]"""
+    batch_size: int = 256
+    """Images per forward pass."""
+    precision: Precision = "auto"
+    """auto measures which is faster on this machine."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune(Common):
+    """Teach a model what people answered."""
+
+    depth: Depth = "auto"
+    """What is taught. head: a linear map of the embedding, in seconds, which counts only as far as
+    tests on hidden answers allow. backbone: the whole net, with the loss below. auto: head."""
+    loss: Loss = "supcon"
+    """For the backbone: contrastive (Hadsell 2006), triplet, or supcon (Khosla 2020)."""
+    model: str | None = None
+    """Name of the run to start from. [default: the newest pretrained model]"""
+    hold_out: float = 0.2
+    """Share of the answers (whole connected components) kept to measure before and after."""
+    steps: int = 150
+    """Optimizer steps."""
+    batch_size: int = 32
+    """Answered images per step."""
+    lr: float = 1e-3
+    """Learning rate of AdamW."""
+    margin: float = 0.5
+    """Margin of the contrastive and triplet losses (Euclidean distance of unit vectors: 0 to 2)."""
+    temperature: float = 0.1
+    """Temperature of the supervised contrastive loss."""
+    spread: int = 0
+    """For the backbone: images, besides those answered about, whose group follows surely enough
+    from answers and embedding to be taught too."""
+    simsiam: float = 0.0
+    """For the backbone: weight of SimSiam's loss on the two views of each image."""
+    workers: int = -1
+    """Processes that make views. -1: chosen from the cores."""
+    precision: Precision = "auto"
+    """auto measures which is faster on this machine."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+    seed: int = 0
+    """Seed of everything random."""
+    name: str | None = None
+    """Name of the run. [default: finetune-1, finetune-2, ...]"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Common):
+    """Compare every model of the workspace on a known truth."""
+
+    truth: str = "folders"
+    """folders (class = parent folder), or a CSV with columns path (or id) and class."""
+    on: Literal["auto", "held-out", "all"] = "auto"
+    """Which images are the queries. auto: the held-out ones if there are any, else all."""
+    bootstrap: int = 200
+    """Resamples for the 95 % intervals."""
+    seed: int = 0
+    """Seed of everything random."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(Common):
+    """Say what the workspace holds, what is stale, and what to do next."""
