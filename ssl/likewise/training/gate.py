@@ -20,15 +20,17 @@ from likewise.answers.duels import NO_SCORE, Score
 from likewise.answers.placement import Placement
 from likewise.answers.rivals import Rivals
 from likewise.models.heads import Head, untouched
-from likewise.training.rounds import blended, pool_of, pool_trust, rivals_of, teach
+from likewise.training.rounds import Pool, blended, pool_of, pool_trust, rivals_of, teach
 from likewise.training.sample import MOST, sample_of
-from likewise.training.spread import Spread
+from likewise.training.spread import ABSTAIN, Spread, Trust
 from likewise.training.trials import SHARES, Gains, known_gains, new_gains
 
 LEAST = 0.05
 """Gain, a logarithm, below which the vectors are better left alone."""
 DUELLED = 0.5
 """Part of the head, of the variance, that fights duels."""
+BOLD = 0.85
+"""Share of the images whose group is told at least in the second way."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Learnt:
 
     head: Head
     spread: Spread
-    """Of all images."""
+    """Of all images, where it is told surely."""
     trials: tuple[Trial, ...]
     rivals: Rivals | None
     """For the next duels; None where nothing could be taught."""
@@ -99,12 +101,28 @@ def learn(
     told, head = teach(pool, placement, trust, seed)
     if not head.blend:
         return Learnt(head, told, (), None)
+    tried = _tried(pool, placement, trust, seed)
+    served, share = head, chosen(tried)
+    bold = replace(trust, told=BOLD)
+    more, bolder = teach(pool, placement, bold, seed)
+    if _count(more) > _count(told):
+        again = _tried(pool, placement, bold, seed)
+        if best_gain(again) > best_gain(tried):
+            tried, served, share = again, bolder, chosen(again)
+    if share is None and duels.decided:
+        served, share = head, DUELLED
+    passed = untouched(vectors.shape[1]) if share is None else blended(pool, served, share)
+    return Learnt(passed, told, tried, rivals_of(pool, blended(pool, head, DUELLED)))
+
+
+def _tried(pool: Pool, placement: Placement, trust: Trust, seed: int) -> tuple[Trial, ...]:
     known = known_gains(pool, placement, trust, seed)
     new = new_gains(pool, placement, trust, seed)
-    trials = judge(known, new, unseen_share(placement))
-    share = chosen(trials) or (DUELLED if duels.decided else None)
-    passed = untouched(vectors.shape[1]) if share is None else blended(pool, head, share)
-    return Learnt(passed, told, trials, rivals_of(pool, blended(pool, head, DUELLED)))
+    return judge(known, new, unseen_share(placement))
+
+
+def _count(told: Spread) -> int:
+    return int((told.groups != ABSTAIN).sum())
 
 
 def next_rivals(
@@ -142,6 +160,11 @@ def judge(known: Gains, new: Gains, unseen: float) -> tuple[Trial, ...]:
             SHARES, *(each.tolist() for each in columns), strict=True
         )
     )
+
+
+def best_gain(trials: tuple[Trial, ...]) -> float:
+    """What the part that gains most gains."""
+    return max(each.gain for each in trials)
 
 
 def chosen(trials: tuple[Trial, ...]) -> float | None:

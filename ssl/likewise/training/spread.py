@@ -33,6 +33,9 @@ class Trust:
     """Of one, of the logit of the chance, and of the logarithm of reach less its usual."""
     usual: float
     """Median logarithm of reach."""
+    told: float = 0.0
+    """Share of the images, but for those of undiscovered groups, whose group is told at least: the
+    surest, however unsure."""
 
     def confidence(self, found: Arrived) -> Float64[np.ndarray, " N"]:
         """The chance that each image's best group is right; 0 where nothing arrives."""
@@ -59,9 +62,9 @@ def spread(
 ) -> Spread:
     """Say of every image to which group it belongs, and how surely; abstain where it is unclear.
 
-    Placed images keep their group and confidence. Others are left open where the confidence is
-    below `LEAST`; and so is the share ``placement.undiscovered`` of the images that are not placed:
-    those that the groups reach least.
+    Placed images keep their group and confidence. The share ``placement.undiscovered`` of the
+    others is left open: those that the groups reach least. So are, of the rest, those that have a
+    confidence below `LEAST` and are not among the share ``trust.told`` of the surest.
 
     Args:
         neighbours: The nearest images of each, nearest first, -1 where there are fewer.
@@ -78,14 +81,18 @@ def spread(
         return Spread(groups, confidence)
     graph = neighbour_graph(neighbours, similarities, among)
     found = arrived(graph, placement)
-    sure = (trust or _trust_in(graph, placement)).confidence(found)
+    trust = trust or _trust_in(graph, placement)
+    sure = trust.confidence(found)
     open_ = np.ones(count, dtype=bool) if among is None else among.copy()
     open_[placement.rows] = False
     candidates = np.flatnonzero(open_)
     dropped = round(placement.undiscovered * len(candidates))
     nearest = candidates[np.argsort(-found.reach[candidates], kind="stable")]
-    told = nearest[: len(nearest) - dropped]
-    told = told[sure[told] >= LEAST]
+    met = nearest[: len(nearest) - dropped]
+    met = met[np.argsort(-sure[met], kind="stable")]
+    certain = int((sure[met] >= LEAST).sum())
+    told = met[: max(certain, round(trust.told * len(met)))]
+    told = told[sure[told] > 0]
     groups[told], confidence[told] = found.best[told], sure[told]
     groups[placement.rows], confidence[placement.rows] = placement.groups, placement.confidence
     return Spread(groups, confidence)
