@@ -1,5 +1,7 @@
 """The gate: it opens where answers help, and stays shut where they cannot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from jaxtyping import Float32, Int64
@@ -8,20 +10,23 @@ from likewise.answers.duels import Score
 from likewise.answers.placement import Placement
 from likewise.answers.rivals import BOLDEST
 from likewise.models.heads import apply_head
-from likewise.training.gate import DUELLED, chosen, judge, learn, unseen_share
-from likewise.training.rounds import blended, blends_of, pool_of
+from likewise.training import gate
+from likewise.training.gate import BOLD, DUELLED, chosen, judge, learn, unseen_share
+from likewise.training.rounds import blended, blends_of, pool_of, pool_trust, teach
 from likewise.training.trials import SHARES, Gains
 
 Pictures = tuple[Float32[np.ndarray, "N D"], Int64[np.ndarray, " N"]]
 
 
-def pictures(count: int, groups: int = 5, seed: int = 0) -> Pictures:
+def pictures(
+    count: int, groups: int = 5, seed: int = 0, noise: tuple[int, float] = (8, 1.0)
+) -> Pictures:
     """Vectors whose groups are weak beside what else varies, in a narrow cone."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(99).normal(size=(groups, 8))
     of = rng.integers(groups, size=count)
     signal = 0.5 * centres[of] + 0.2 * rng.normal(size=(count, 8))
-    nuisance = rng.normal(size=(count, 8))
+    nuisance = noise[1] * rng.normal(size=(count, noise[0]))
     vectors = np.concatenate((np.full((count, 1), 9.0), signal, nuisance), axis=1)
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), of
 
@@ -138,6 +143,42 @@ def test_parts_of_classes_do_no_harm(seed: int) -> None:
         vectors, *graph_of(vectors), Placement(np.concatenate(pairs), groups, np.ones(10), 0.05)
     )
     assert precision(apply_head(learnt.head, vectors), of) >= precision(vectors, of) - 0.01
+
+
+def in_parts(of: np.ndarray, count: int, parts: int, seed: int) -> Placement:
+    """Each class is in several groups, as where people miss many that are the same."""
+    rng = np.random.default_rng(seed)
+    rows = rng.choice(len(of), count, replace=False)
+    return Placement(rows, parts * of[rows] + rng.integers(parts, size=count), np.ones(count), 0.0)
+
+
+def test_classes_in_several_groups_teach_by_most_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of such a class no image's group is sure, though its class is."""
+    vectors, of = pictures(800, noise=(30, 0.5))
+    near = graph_of(vectors)
+    placement = in_parts(of, 60, 3, seed=0)
+    learnt = learn(vectors, *near, placement)
+    monkeypatch.setattr(gate, "BOLD", 0.0)
+    surely = learn(vectors, *near, placement)
+    assert (learnt.spread.groups >= 0).mean() < 0.4
+    assert np.array_equal(learnt.spread.groups, surely.spread.groups)
+    made, less = (precision(apply_head(each.head, vectors), of) for each in (learnt, surely))
+    assert made > less + 0.1
+
+
+def test_undiscovered_groups_teach_by_sure_images_alone() -> None:
+    """Most images would be told wrongly, and trials notice."""
+    vectors, of = pictures(800, groups=40)
+    near = graph_of(vectors)
+    known = np.flatnonzero(of < 12)
+    rows = np.random.default_rng(1).choice(known, 100, replace=False)
+    placement = Placement(rows, of[rows].astype(np.int64), np.ones(100), 0.0)
+    pool = pool_of(vectors, *near)
+    bold = replace(pool_trust(pool, placement), told=BOLD)
+    _, worse = teach(pool, placement, bold)
+    learnt = learn(vectors, *near, placement).head
+    made = precision(apply_head(learnt, vectors), of)
+    assert made > precision(apply_head(replace(worse, blend=learnt.blend), vectors), of) + 0.1
 
 
 def test_the_same_seed_gives_the_same_head() -> None:

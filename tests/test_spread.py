@@ -1,5 +1,7 @@
 """Spread: against a direct solution, on what it may and may not tell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from jaxtyping import Float32, Int64
@@ -167,3 +169,18 @@ def test_the_trust_of_another_graph_can_be_given() -> None:
     told = spread(*near, placed, trust=mistrust).groups >= 0
     assert told.sum() == 12 < (own.groups >= 0).sum()
     assert (own.groups == of)[own.groups >= 0].all()
+
+
+def test_at_least_a_share_of_the_surest_is_told_on_demand() -> None:
+    vectors, _ = blobs([40, 40])
+    near = graph_of(vectors)
+    placed = placement([*range(6), *range(40, 46)], [0] * 6 + [1] * 6, undiscovered=0.25)
+    mistrust = replace(trust_in(*near, placed), slopes=np.array([-20.0, 1.0, 0.0]))
+    some = spread(*near, placed, trust=replace(mistrust, told=0.4))
+    most = spread(*near, placed, trust=replace(mistrust, told=1.0))
+    told = some.groups >= 0
+    assert told.sum() == 12 + round(0.4 * 51)
+    assert (most.groups >= 0).sum() == 12 + 51  # a quarter of 68 is of undiscovered groups
+    assert np.array_equal(most.groups[told], some.groups[told])
+    open_ = most.confidence[(most.groups >= 0) & ~told]
+    assert some.confidence[told].min() >= open_.max()

@@ -22,7 +22,7 @@ from likewise.answers.rivals import Rivals
 from likewise.models.heads import Head, untouched
 from likewise.training.rounds import Pool, blended, pool_of, pool_trust, rivals_of, teach
 from likewise.training.sample import MOST, sample_of
-from likewise.training.spread import ABSTAIN, Spread, Trust
+from likewise.training.spread import Spread, Trust
 from likewise.training.trials import SHARES, Gains, known_gains, new_gains
 
 LEAST = 0.05
@@ -101,28 +101,30 @@ def learn(
     told, head = teach(pool, placement, trust, seed)
     if not head.blend:
         return Learnt(head, told, (), None)
-    tried = _tried(pool, placement, trust, seed)
-    served, share = head, chosen(tried)
-    bold = replace(trust, told=BOLD)
-    more, bolder = teach(pool, placement, bold, seed)
-    if _count(more) > _count(told):
-        again = _tried(pool, placement, bold, seed)
-        if best_gain(again) > best_gain(tried):
-            tried, served, share = again, bolder, chosen(again)
+    served, way, known = _better_taught(pool, placement, (told, head, trust), seed)
+    new = new_gains(pool, placement, way, seed)
+    trials = judge(known, new, unseen_share(placement))
+    share = chosen(trials)
     if share is None and duels.decided:
         served, share = head, DUELLED
     passed = untouched(vectors.shape[1]) if share is None else blended(pool, served, share)
-    return Learnt(passed, told, tried, rivals_of(pool, blended(pool, head, DUELLED)))
+    return Learnt(passed, told, trials, rivals_of(pool, blended(pool, head, DUELLED)))
 
 
-def _tried(pool: Pool, placement: Placement, trust: Trust, seed: int) -> tuple[Trial, ...]:
+def _better_taught(
+    pool: Pool, placement: Placement, surely: tuple[Spread, Head, Trust], seed: int
+) -> tuple[Head, Trust, Gains]:
+    """The head, of the two ways to teach it, that gains more on known groups, and its trials."""
+    told, head, trust = surely
     known = known_gains(pool, placement, trust, seed)
-    new = new_gains(pool, placement, trust, seed)
-    return judge(known, new, unseen_share(placement))
-
-
-def _count(told: Spread) -> int:
-    return int((told.groups != ABSTAIN).sum())
+    bold = replace(trust, told=BOLD)
+    more, bolder = teach(pool, placement, bold, seed)
+    if np.array_equal(more.groups, told.groups):
+        return head, trust, known
+    again = known_gains(pool, placement, bold, seed)
+    if again.mean().max() <= known.mean().max():
+        return head, trust, known
+    return bolder, bold, again
 
 
 def next_rivals(
@@ -160,11 +162,6 @@ def judge(known: Gains, new: Gains, unseen: float) -> tuple[Trial, ...]:
             SHARES, *(each.tolist() for each in columns), strict=True
         )
     )
-
-
-def best_gain(trials: tuple[Trial, ...]) -> float:
-    """What the part that gains most gains."""
-    return max(each.gain for each in trials)
 
 
 def chosen(trials: tuple[Trial, ...]) -> float | None:
