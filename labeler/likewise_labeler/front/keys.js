@@ -26,17 +26,18 @@ function isTyping(event) {
 
 /**
  * [action, argument] of a key press, or null for keys that are none of ours.
- * kind: of the screen on display; looking: at an earlier answer.
+ * kind: of the screen on display; looking: at an earlier answer; mode: the way to ask, which may be
+ * another one, as pairs come between screens of every kind.
  */
-function actionOf(event, kind, looking) {
+function actionOf(event, kind, looking, mode = kind) {
   const key = keyOf(event);
   if ((event.ctrlKey || event.metaKey) && key === "z" && !event.shiftKey && !event.altKey) return ["undo"];
   if (event.ctrlKey || event.metaKey || event.altKey) return null;
   if (key === "?") return ["help"];
-  if (kind !== "strip" && key in MODE_KEYS && !event.shiftKey) return ["mode", MODE_KEYS[key]];
+  if (kind !== "strip" && mode !== "strip" && key in MODE_KEYS && !event.shiftKey) return ["mode", MODE_KEYS[key]];
   const plain = { ArrowLeft: "back", ArrowRight: "forward", Escape: "escape", Backspace: "undo" };
   if (key in plain) return [plain[key]];
-  if (kind === "pair") return pairAction(key);
+  if (kind === "pair") return (mode === "strip" && shiftedMode(event, key)) || pairAction(key);
   if (kind === "strip") return stripAction(event, key, looking);
   if (key === "Enter") return looking ? ["escape"] : ["confirm", event.shiftKey];
   const at = LETTERS.indexOf(key.toUpperCase());
@@ -53,12 +54,16 @@ function pairAction(key) {
   return others[key] ?? null;
 }
 
+/** The way to ask of a shifted digit, in a mode where digits are groups; else null. */
+function shiftedMode(event, key) {
+  const digit = digitOf(event);
+  return event.shiftKey && digit in MODE_KEYS && key !== String(digit) ? ["mode", MODE_KEYS[digit]] : null;
+}
+
 /** Digits are groups; shifted, the ways to ask. Where digits are written with Shift they are groups. */
 function stripAction(event, key, looking) {
   const digit = digitOf(event);
-  if (digit !== null && event.shiftKey && key !== String(digit)) {
-    return digit in MODE_KEYS ? ["mode", MODE_KEYS[digit]] : null;
-  }
+  if (digit !== null && event.shiftKey && key !== String(digit)) return shiftedMode(event, key);
   if (digit !== null) return ["choose", digit ? digit - 1 : "none"];
   if (key === "Enter") return looking ? ["escape"] : ["confirm", false];
   const letters = { n: ["choose", "none"], u: ["choose", "unsure"], m: ["several"], z: ["undo"] };

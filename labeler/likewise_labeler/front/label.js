@@ -75,7 +75,7 @@ class Mount {
     const focused = event.composedPath()[0];
     if ((event.key === "Enter" || event.key === " ") && focused.closest?.("button, a")) return;
     const kind = this.labeler.item?.screen?.kind ?? this.labeler.kind;
-    const found = actionOf(event, kind, this.labeler.looking);
+    const found = actionOf(event, kind, this.labeler.looking, this.labeler.kind);
     if (!found) return;
     event.preventDefault();
     if (found[0] !== "escape") event.stopImmediatePropagation(); // it may close something else

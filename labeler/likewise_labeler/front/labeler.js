@@ -21,7 +21,7 @@ class Labeler {
     this.view = null;
     this.preloaded = new Preloaded(() => this.render());
     this.outbox = new Outbox(name, {
-      ask: () => (this.asked = this.outbox.entries.find((each) => each.reopened)?.past.kind ?? this.kind),
+      ask: () => (this.asked = this._wanted()),
       prepare: (entry) => this._prepare(entry),
       heard: (result, sent, dropped) => this._heard(result, sent, dropped),
       tell: (text) => this.tell(text),
@@ -30,7 +30,10 @@ class Labeler {
     this.outbox.refresh();
   }
 
-  get hand() { return handAfter(this.base.screens, this.outbox.entries).filter((each) => each.kind === this.kind); }
+  get hand() {
+    return handAfter(this.base.screens, this.outbox.entries).filter((each) => each.kind === this.kind
+      || (each.kind === "pair" && (each.reopened || this.base.asked === this.kind))); // pairs come in between
+  }
   get past() {
     const stored = [...this.base.past, ...this.older].map((each) => asAsked(each, this.screens.get(each.screen)));
     return pastAfter(stored, this.outbox.entries).slice(0, PAST);
@@ -159,7 +162,7 @@ class Labeler {
     this.outbox.add({ op: { op: "undo", screen: past.screen }, past });
     [this.at, this.open, this.older] = [-1, null, []];
     this.tell("Taken back.");
-    if (screen.kind !== this.kind) this.use(screen.kind);
+    if (screen.kind !== "pair") this.use(screen.kind);
     this.render();
   }
 
@@ -228,8 +231,14 @@ class Labeler {
     };
   }
 
+  /** The kind of screens to ask for: of one that was reopened and answered, until it has its token. */
+  _wanted() {
+    const reopened = this.outbox.entries.find((each) => each.reopened)?.past.kind ?? "pair";
+    return reopened === "pair" ? this.kind : reopened;
+  }
+
   _heard(result, sent, dropped) {
-    this.base = result;
+    this.base = { ...result, asked: this.asked };
     this.ways = result.ways ?? this.ways;
     if (!this.outbox.waiting) this.renamed.clear();
     const outcomes = (result.outcomes ?? []).filter((_, at) => !sent[at].adopted);

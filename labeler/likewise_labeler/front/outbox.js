@@ -101,7 +101,7 @@ class Outbox {
   /** Another tab's answer was stored: its screen is to be seen here no more. */
   _follow({ key, oldValue, newValue }) {
     if (!key?.startsWith(this.prefix) || newValue !== null || document.visibilityState === "hidden") return;
-    if (JSON.parse(oldValue).past?.kind === this.ask()) this.refresh();
+    if (["pair", this.ask()].includes(JSON.parse(oldValue).past?.kind)) this.refresh();
   }
 
   /** What goes into the next request; an answer to a reopened screen waits for its new token. */

@@ -162,7 +162,7 @@ class View {
     this.none.setAttribute("aria-pressed", String(strip && said === "dissimilar"));
     reveal(this.several, strip && !past && this.strip.screen.candidates.length > 1);
     for (const each of [this.some, this.all]) reveal(each, (kind === "grid" || kind === "group") && !past);
-    const shifted = (kind ?? this.chosen) === "strip"; // there digits are groups
+    const shifted = [kind, this.chosen].includes("strip"); // there digits are groups
     for (const [name, , key] of MODES) {
       this.modes.get(name).setAttribute("aria-keyshortcuts", shifted ? `Shift+${key}` : key);
       this.modes.get(name).querySelector("kbd").textContent = shifted ? `⇧${key}` : key;

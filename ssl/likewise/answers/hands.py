@@ -6,26 +6,31 @@ them may settle another.
 
 import hashlib
 import math
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 
 from likewise.answers.anchors import AnchorOrder
-from likewise.answers.audits import AUDIT
+from likewise.answers.audits import AUDIT, audit_share
 from likewise.answers.grids import GridProposal, propose_grid, propose_group
 from likewise.answers.ledger import Ledger
-from likewise.answers.links import Links
-from likewise.answers.pool import Proposer
+from likewise.answers.pending import Pending as Pending
+from likewise.answers.pending import Taken
+from likewise.answers.pool import Proposal, Proposer
+from likewise.answers.reserved import CALIBRATION
 from likewise.answers.screens import Kind, Screen
 from likewise.answers.standing import Pair
 from likewise.answers.strips import propose_strip
+from likewise.answers.turns import Turns
 
 SECOND = "second reading"
 """Strategy of a pair that somebody else answered."""
 GOLD_CHECK = "gold check"
 """Strategy of a pair whose truth is known; what people say of it is an answer, not a truth."""
 _CHECKS = (SECOND, GOLD_CHECK)
+_BETWEEN = (CALIBRATION, AUDIT)
+"""Strategies of pairs that are asked between screens of many pairs."""
 _EVERY = 3
 """At most one screen of so many is a check."""
 _PROPOSE = {"grid": propose_grid, "group": propose_group, "strip": propose_strip}
@@ -41,57 +46,6 @@ class Shares:
     """Share of the answered pairs, 0 to 1, that a second person is shown."""
     gold: float
     """Share of a person's screens, 0 to 1, that ask for a known truth."""
-
-
-class Pending:
-    """What answers on their way may link: whatever they say, other pairs are not settled by it."""
-
-    def __init__(self, links: Links, pairs: Iterable[Pair] = ()) -> None:
-        self._links = links
-        self._joined: dict[str, set[str]] = {}
-        """For each root that is asked about, the roots that may become one group with it."""
-        self.add(pairs)
-
-    def add(self, pairs: Iterable[Pair]) -> None:
-        """Take in pairs that are on a screen; one that is settled links nothing more."""
-        for pair in pairs:
-            if self._links.relation(*pair) is not None:
-                continue
-            one, other = map(self._around, pair)
-            if one is not other:
-                one |= other
-                for root in one:
-                    self._joined[root] = one
-
-    def may_settle(self, pair: Pair) -> bool:
-        """Whether some answers on the pairs taken in would settle ``pair``, or it is settled."""
-        one, other = map(self._around, pair)
-        if one is other or not one.isdisjoint(other):
-            return True
-        few, many = sorted((one, other), key=len)
-        return any(not many.isdisjoint(self._links.denied(root)) for root in few)
-
-    def _around(self, image: str) -> set[str]:
-        root = self._links.root(image)
-        return self._joined.get(root) or {root}
-
-
-class Taken(Collection[Pair]):
-    """The pairs that were answered and those that are on a screen, as one collection."""
-
-    def __init__(self, answered: Collection[Pair], leased: Collection[Pair]) -> None:
-        self._answered = answered
-        self._more = {pair for pair in leased if pair not in answered}
-
-    def __contains__(self, pair: object) -> bool:
-        return pair in self._more or pair in self._answered
-
-    def __len__(self) -> int:
-        return len(self._answered) + len(self._more)
-
-    def __iter__(self) -> Iterator[Pair]:
-        yield from self._answered
-        yield from self._more
 
 
 def came_too_late(screen: Screen, ledger: Ledger) -> bool:
@@ -110,12 +64,13 @@ def still_asked(
 
     The first one is on the screen, so it stays even if others settle it, unless it expired; so do
     screens put back by an undo, and pairs that are read again on purpose. None stays that is of
-    another kind, about an image that vanished, or answered by the same annotator elsewhere.
+    another kind, but for pairs between other screens, nor one about an image that vanished, or
+    answered by the same annotator elsewhere.
     """
     kept: list[Screen] = []
     pending = Pending(ledger.links)
     for screen in screens:
-        if screen.kind != kind or not all(
+        if not _belongs(screen, kind) or not all(
             image in images for image in (screen.anchor, *screen.candidates)
         ):
             continue
@@ -136,19 +91,25 @@ def still_asked(
 def next_question(
     kind: Kind,
     asker: Proposer,
+    turns: Callable[[], Turns],
     anchors: AnchorOrder,
     ledger: Ledger,
     leased: Collection[Pair],
     own: Collection[Pair],
+    stored: float = 1.0,
 ) -> GridProposal | None:
     """What to ask next about pairs without an answer; None if nothing is left.
 
-    ``anchors`` is the order of the asker's exemplars.
+    ``anchors`` is the order of the asker's exemplars; ``turns`` are taken between screens of many
+    pairs, of which one stores about ``stored`` answers; with 0 none is taken.
     ``leased`` are the pairs on everybody's screens. No answer to one of them settles the new
     question where that can be avoided, and none to ``own``, those in the same hand, ever does.
     """
     if kind == "pair":
         return _next_pair(asker, ledger, leased, own)
+    found = _between(turns(), ledger, leased, own, stored) if stored else None
+    if found is not None:
+        return found
     propose = _PROPOSE[kind]
     taken = Taken(ledger.answered(), leased)
     busy = {image for pair in leased for image in pair}
@@ -158,6 +119,20 @@ def next_question(
             asker, ledger, leased, own
         )
     return found and _apart(found, Pending(ledger.links, own))
+
+
+def stored_on_average(screens: Iterable[Screen], ledger: Ledger) -> float | None:
+    """How many answers each of these answered screens stored; None if there are none."""
+    counts = [
+        sum(ledger.standing.of(*pair, each.annotator) is not None for pair in each.pairs)
+        for each in screens
+    ]
+    return sum(counts) / len(counts) if counts else None
+
+
+def kind_of(question: GridProposal, kind: Kind) -> Kind:
+    """How to show a question among screens of a kind."""
+    return "pair" if question.strategy in _BETWEEN else kind
 
 
 def still_fits(
@@ -219,13 +194,42 @@ def _next_pair(
         if found is None:
             break
         pair = (found.a, found.b)
-        question = GridProposal(found.a, (found.b,), (found.score,), found.strategy, found.reason)
+        question = _question(found)
         if found.strategy == AUDIT or not everybodys.may_settle(pair):
             return question
         if not mine.may_settle(pair):
             second_best = second_best or question
         refused.add(pair)
     return second_best
+
+
+def _between(
+    turns: Turns,
+    ledger: Ledger,
+    leased: Collection[Pair],
+    own: Collection[Pair],
+    stored: float,
+) -> GridProposal | None:
+    """A pair to ask between screens of many pairs, if it is the turn of one."""
+    turns.belief.follow(ledger)
+    busy = {image for pair in leased for image in pair}
+    taken = Taken(ledger.answered(), leased)
+    found = turns.next(ledger, taken, busy, audit_share(turns.belief), stored)
+    if found is None:
+        return None
+    if found.strategy != AUDIT and Pending(ledger.links, own).may_settle((found.a, found.b)):
+        return None
+    return _question(found)
+
+
+def _question(found: Proposal) -> GridProposal:
+    return GridProposal(found.a, (found.b,), (found.score,), found.strategy, found.reason)
+
+
+def _belongs(screen: Screen, kind: Kind) -> bool:
+    """Whether a screen may be in a hand of a kind: pairs that are asked between others may."""
+    between = screen.strategy in _BETWEEN or screen.place < 0
+    return screen.kind == kind or (screen.kind == "pair" and between)
 
 
 def _apart(found: GridProposal, pending: Pending) -> GridProposal | None:

@@ -10,17 +10,16 @@ from heapq import heappop, heappush
 
 import numpy as np
 
-from likewise.answers.audits import AUDIT, next_audit
+from likewise.answers.audits import AUDIT
 from likewise.answers.belief import FIRST, Belief
-from likewise.answers.calibrating import CalibrationPairs
 from likewise.answers.duels import Duels
 from likewise.answers.edges import FEW, Edges
 from likewise.answers.ledger import Ledger
-from likewise.answers.links import Links
 from likewise.answers.pool import Pool, Proposal, any_open_pair
 from likewise.answers.reserved import SHARE
 from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Pair, pair_of
+from likewise.answers.turns import Turns
 
 CONTROLS = 0.15
 """Share of the questions that check what is believed."""
@@ -38,13 +37,13 @@ class LikelyFirst:
         seed: int,
         belief: Belief | None = None,
         rivals: Callable[[], Rivals | None] = lambda: None,
+        turns: Turns | None = None,
     ) -> None:
         self.pool, self.seed = pool, seed
         self.belief = belief or Belief(pool)
         self.duels = Duels(self.belief, rivals)
-        self.calibration = CalibrationPairs(pool)
+        self.turns = turns or Turns(self.belief, seed)
         self._changed = self.belief.watch()
-        self.calibration.draw(Links(), (), (), np.random.default_rng(seed))  # prepares it
         self._edges: Edges | None = None
         self._begin()
 
@@ -68,19 +67,23 @@ class LikelyFirst:
         )
         if proposal is None:
             return None
-        rng = np.random.default_rng((self.seed, len(taken)))
-        drawn, other = float(rng.random()), None
-        if drawn < SHARE:
-            other = self.calibration.draw(ledger.links, taken, busy, rng)
-        elif drawn < SHARE + CONTROLS and len(self.belief.answers) >= FIRST:
-            other = next_audit(self.belief, taken, busy, rng)
-        elif drawn < SHARE + CONTROLS + self.duels.chance():
-            other = self.duels.first(taken, busy, rng)  # which brings a second one with it
-        return other or proposal
+        audits = CONTROLS if len(self.belief.answers) >= FIRST else 0.0
+        return (
+            self.turns.next(ledger, taken, busy, audits)
+            or self._duel(taken, busy)  # which brings a second one with it
+            or proposal
+        )
 
     def exemplars(self) -> Iterator[str]:
         """See `likewise.answers.pool.Proposer`."""
         return self.pool.shuffled(self.seed)
+
+    def _duel(self, taken: Collection[Pair], busy: Collection[str]) -> Proposal | None:
+        rng = np.random.default_rng((self.seed, len(taken)))
+        drawn = float(rng.random()) - SHARE - CONTROLS  # the same draw as for the turn
+        if drawn < 0 or drawn >= self.duels.chance():
+            return None
+        return self.duels.first(taken, busy, rng)
 
     def _likeliest(
         self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str]

@@ -12,16 +12,16 @@ from heapq import heappop, heappush
 
 import numpy as np
 
-from likewise.answers.audits import AUDIT, audit_share, next_audit
+from likewise.answers.audits import AUDIT, audit_share
 from likewise.answers.belief import Belief
 from likewise.answers.choice import choose_strategy
 from likewise.answers.coverage import sampled_coverage_order
 from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
 from likewise.answers.pool import Pool, Proposal, any_open_pair
-from likewise.answers.reserved import SHARE
 from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Pair, pair_of
+from likewise.answers.turns import Turns
 
 PATIENCE = 5
 """Questions about one image before it waits."""
@@ -47,7 +47,8 @@ class CoverPlace:
     ) -> None:
         self.pool, self.seed = pool, seed
         self.belief = belief or Belief(pool)
-        self._likely = LikelyFirst(pool, seed, self.belief, rivals)
+        self.turns = Turns(self.belief, seed)
+        self._likely = LikelyFirst(pool, seed, self.belief, rivals, self.turns)
         self._changed = self.belief.watch()
         rng = np.random.default_rng(seed)
         self._order = sampled_coverage_order(pool.half_whitened, pool.rows, SAMPLE, rng)
@@ -76,13 +77,7 @@ class CoverPlace:
         )
         if proposal is None:
             return None
-        rng = np.random.default_rng((self.seed, len(taken)))
-        drawn, other = float(rng.random()), None
-        if drawn < SHARE:
-            other = self._likely.calibration.draw(ledger.links, taken, busy, rng)
-        elif drawn < SHARE + audit_share(self.belief):
-            other = next_audit(self.belief, taken, busy, rng)
-        return other or proposal
+        return self.turns.next(ledger, taken, busy, audit_share(self.belief)) or proposal
 
     def exemplars(self) -> Iterator[str]:
         """Images in coverage order, ranked as far as somebody asks."""

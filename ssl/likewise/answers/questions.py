@@ -16,14 +16,17 @@ from sqlalchemy import Connection
 from likewise.answers.anchors import AnchorOrder
 from likewise.answers.annotators import Progress, pace
 from likewise.answers.answering import Outcome, Undone, correct, take, take_back
+from likewise.answers.belief import Belief
 from likewise.answers.grids import GridProposal
 from likewise.answers.hands import (
     Shares,
     came_too_late,
+    kind_of,
     next_check,
     next_question,
     still_asked,
     still_fits,
+    stored_on_average,
 )
 from likewise.answers.history import Past as Past
 from likewise.answers.history import past_screens
@@ -47,14 +50,16 @@ from likewise.answers.screens import (
 )
 from likewise.answers.standing import Pair, Verdict, pair_of
 from likewise.answers.store import AnswerStore
+from likewise.answers.turns import Turning, Turns
+from likewise.answers.worth import LARGEST
 
 LEASE = timedelta(minutes=10)
 _ATTEMPTS = 20
 """How often to look for another question when somebody else got it first."""
 _PATIENCE = 10
 """So many times as often where nothing is in hand yet."""
-_LATEST = 6
-"""Screens of an annotator that tell whether a check is due."""
+_LATEST = 24
+"""Screens of an annotator that tell whether a check is due, and how much a screen stores."""
 
 
 def _utc_now() -> datetime:
@@ -88,15 +93,24 @@ class Questions:
         self._anchors = AnchorOrder(proposer.exemplars)
         self._lock = threading.Lock()
         self._ledger = Ledger()
+        self._turns: Turns | None = None
         self._ahead: GridProposal | None = None
         """A pair to ask about, chosen before anybody waits for it."""
+
+    def turns(self) -> Turns:
+        """The proposer's turns; for a strategy without a belief some of their own."""
+        if self._turns is None:
+            ask = self._proposer
+            self._turns = ask.turns if isinstance(ask, Turning) else Turns(Belief(ask.pool), 0)
+        return self._turns
 
     def hand(self, annotator: str, kind: Kind, count: int = 3) -> list[Screen]:
         """The screens reserved for this annotator, first first: up to ``count``.
 
         Those still open, kept for another `LEASE`, and new ones. Screens of other kinds are given
-        back. No answer to one of them settles another; so there may be fewer, but none only if
-        nothing is left to ask, or all of it is on the screens of others.
+        back; pairs that measure or check come between those of every kind. No answer to one of
+        them settles another; so there may be fewer, but none only if nothing is left to ask, or
+        all of it is on the screens of others.
         """
         now = self._clock()
         with self._lock:
@@ -128,7 +142,7 @@ class Questions:
                 self._catch_up(connection)
                 taken = _open(leased_pairs(connection), self._clock())
             self._ahead = next_question(
-                "pair", self._proposer, self._anchors, self._ledger, taken, ()
+                "pair", self._proposer, self.turns, self._anchors, self._ledger, taken, ()
             )
 
     def answer(self, annotator: str, reply: Reply) -> Outcome:
@@ -242,7 +256,7 @@ class Questions:
         self, annotator: str, kind: Kind, found: GridProposal, place: int, expires: datetime
     ) -> Screen:
         return Screen(
-            kind=kind,
+            kind=kind_of(found, kind),
             annotator=annotator,
             anchor=found.anchor,
             candidates=found.candidates,
@@ -277,8 +291,22 @@ class Questions:
         if found is None and kind == "pair" and self._ahead is not None:
             found, self._ahead = self._ahead, None
             found = found if still_fits(found, ledger, taken, own) else None
-        found = found or next_question(kind, ask, self._anchors, ledger, taken, own)
+        stored = self._stored(kind, kept, latest)
+        found = found or next_question(
+            kind, ask, self.turns, self._anchors, ledger, taken, own, stored
+        )
         return found if found or kept else check(only=True)
+
+    def _stored(self, kind: Kind, kept: Sequence[Screen], latest: Sequence[Screen]) -> float:
+        """How many answers a screen of a kind stores, as far as this annotator has shown.
+
+        0 before the first one: who chooses a way to ask is shown it.
+        """
+        seen = [each for each in latest if each.kind == kind]
+        open_ones = {each.token for each in kept}
+        answered = [each for each in seen if each.token not in open_ones]
+        found = stored_on_average(answered, self._ledger)
+        return found if found is not None else float(LARGEST[kind] if seen else 0)
 
     def _catch_up(self, connection: Connection) -> None:
         """Take in what was stored since, by this process or another."""
