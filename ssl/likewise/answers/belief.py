@@ -258,8 +258,9 @@ class Belief:
         return contested
 
 
-def _counted(answers: Iterable[Answer]) -> tuple[Answer, ...]:
-    return tuple(each for each in answers if each.strategy != CALIBRATION)
+def _counted(answers: Collection[Answer]) -> tuple[Answer, ...]:
+    """Those on a pair, but for one that somebody answered for calibration."""
+    return () if any(each.strategy == CALIBRATION for each in answers) else tuple(answers)
 
 
 def belief_of(pool: Pool, answers: Iterable[Answer], rates: ErrorRates | None = None) -> Belief:

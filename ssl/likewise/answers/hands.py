@@ -15,6 +15,7 @@ from likewise.answers.anchors import AnchorOrder
 from likewise.answers.audits import AUDIT, audit_share
 from likewise.answers.grids import GridProposal, propose_grid, propose_group
 from likewise.answers.ledger import Ledger
+from likewise.answers.links import Links
 from likewise.answers.pending import Pending as Pending
 from likewise.answers.pending import Taken
 from likewise.answers.pool import Proposal, Proposer
@@ -58,21 +59,24 @@ def came_too_late(screen: Screen, ledger: Ledger) -> bool:
 
 
 def still_asked(
-    screens: Sequence[Screen], kind: Kind, ledger: Ledger, images: Container[str], now: datetime
+    screens: Sequence[Screen],
+    kind: Kind,
+    ledger: Ledger,
+    links: Links,
+    images: Container[str],
+    now: datetime,
 ) -> list[Screen]:
     """Those of an annotator's open screens, in order, that are still worth an answer.
 
     The first one is on the screen, so it stays even if others settle it, unless it expired; so do
     screens put back by an undo, and pairs that are read again on purpose. None stays that is of
     another kind, but for pairs between other screens, nor one about an image that vanished, or
-    answered by the same annotator elsewhere.
+    answered by the same annotator elsewhere. ``links`` say what is settled.
     """
     kept: list[Screen] = []
-    pending = Pending(ledger.links)
-    for screen in screens:
-        if not _belongs(screen, kind) or not all(
-            image in images for image in (screen.anchor, *screen.candidates)
-        ):
+    pending = Pending(links)
+    for screen in _belong(screens, kind):
+        if not all(image in images for image in (screen.anchor, *screen.candidates)):
             continue
         if all(ledger.standing.of(*pair, screen.annotator) for pair in screen.pairs):
             continue
@@ -110,15 +114,15 @@ def next_question(
     found = _between(turns(), ledger, leased, own, stored) if stored else None
     if found is not None:
         return found
-    propose = _PROPOSE[kind]
+    propose, links = _PROPOSE[kind], turns().trusted.of(ledger)
     taken = Taken(ledger.answered(), leased)
     busy = {image for pair in leased for image in pair}
-    found = propose(asker.pool, ledger.links, taken, busy, anchors)
+    found = propose(asker.pool, links, taken, busy, anchors)
     if found is None and not own:
-        found = propose(asker.pool, ledger.links, taken, (), anchors) or _next_pair(
+        found = propose(asker.pool, links, taken, (), anchors) or _next_pair(
             asker, ledger, leased, own
         )
-    return found and _apart(found, Pending(ledger.links, own))
+    return found and _apart(found, Pending(links, own))
 
 
 def stored_on_average(screens: Iterable[Screen], ledger: Ledger) -> float | None:
@@ -212,7 +216,7 @@ def _between(
 ) -> GridProposal | None:
     """A pair to ask between screens of many pairs, if it is the turn of one."""
     turns.belief.follow(ledger)
-    busy = {image for pair in leased for image in pair}
+    busy = {image for pair in own for image in pair}  # those of others may be most of a small pool
     taken = Taken(ledger.answered(), leased)
     found = turns.next(ledger, taken, busy, audit_share(turns.belief), stored)
     if found is None:
@@ -226,10 +230,19 @@ def _question(found: Proposal) -> GridProposal:
     return GridProposal(found.a, (found.b,), (found.score,), found.strategy, found.reason)
 
 
-def _belongs(screen: Screen, kind: Kind) -> bool:
-    """Whether a screen may be in a hand of a kind: pairs that are asked between others may."""
-    between = screen.strategy in _BETWEEN or screen.place < 0
-    return screen.kind == kind or (screen.kind == "pair" and between)
+def _belong(screens: Sequence[Screen], kind: Kind) -> list[Screen]:
+    """Those that may be in a hand of a kind: pairs that are asked between others may.
+
+    But not where somebody has just changed to this kind, and wants to see it.
+    """
+    others = [each for each in screens if each.strategy not in _BETWEEN and each.place >= 0]
+    stays = all(each.kind == kind for each in others)
+
+    def belongs(screen: Screen) -> bool:
+        between = screen.place < 0 or (stays and screen.strategy in _BETWEEN)
+        return screen.kind == kind or (screen.kind == "pair" and between)
+
+    return [each for each in screens if belongs(each)]
 
 
 def _apart(found: GridProposal, pending: Pending) -> GridProposal | None:

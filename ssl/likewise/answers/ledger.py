@@ -110,6 +110,10 @@ class Ledger:
         """For each pair with a verdict the oldest answer that bears it, oldest first."""
         return sorted(self._settled.values(), key=lambda each: each.number)
 
+    def linked(self, pair: Pair) -> tuple[int, Verdict] | None:
+        """With which number and verdict a pair is in ``links``; None if nobody answered it."""
+        return self._linked.get(pair)
+
     def disputes(self) -> list[Dispute]:
         """The pairs that people disagree on and nobody has decided, the longest waiting first."""
         found = [

@@ -31,6 +31,7 @@ from likewise.answers.hands import (
 from likewise.answers.history import Past as Past
 from likewise.answers.history import past_screens
 from likewise.answers.ledger import Ledger
+from likewise.answers.links import Links
 from likewise.answers.pool import Proposer
 from likewise.answers.replies import SHORTEST_VIEW as SHORTEST_VIEW
 from likewise.answers.replies import Reply as Reply
@@ -117,11 +118,12 @@ class Questions:
             with self._store.reading() as connection:
                 self._catch_up(connection)
                 mine = open_screens(connection, annotator)
-            kept = still_asked(mine, kind, self._ledger, self._images, now)
+            links = self._links(kind)
+            kept = still_asked(mine, kind, self._ledger, links, self._images, now)
             if kept != mine or any(each.expires - now < LEASE / 2 for each in kept):
                 with self._store.leasing() as connection:
                     mine = open_screens(connection, annotator, lock=True)
-                    kept = still_asked(mine, kind, self._ledger, self._images, now)
+                    kept = still_asked(mine, kind, self._ledger, links, self._images, now)
                     give_back(connection, {each.token for each in mine if each not in kept})
                     renew(connection, [each.token for each in kept], now + LEASE)
                 kept = [replace(each, expires=now + LEASE) for each in kept]
@@ -296,6 +298,10 @@ class Questions:
             kind, ask, self.turns, self._anchors, ledger, taken, own, stored
         )
         return found if found or kept else check(only=True)
+
+    def _links(self, kind: Kind) -> Links:
+        """What settles questions of a kind. Pairs may ask again what is only doubted."""
+        return self._ledger.links if kind == "pair" else self.turns().trusted.of(self._ledger)
 
     def _stored(self, kind: Kind, kept: Sequence[Screen], latest: Sequence[Screen]) -> float:
         """How many answers a screen of a kind stores, as far as this annotator has shown.

@@ -17,6 +17,7 @@ from likewise.answers.links import Links
 from likewise.answers.pool import Proposal
 from likewise.answers.reserved import SHARE
 from likewise.answers.standing import Pair
+from likewise.answers.trusted import TrustedLinks
 
 Turn = Literal["calibration", "audit", "ordinary"]
 
@@ -50,6 +51,7 @@ class Turns:
 
     def __init__(self, belief: Belief, seed: int) -> None:
         self.belief, self.seed = belief, seed
+        self.trusted = TrustedLinks(belief)
         self.calibration = CalibrationPairs(belief.pool)
         self.calibration.draw(Links(), (), (), np.random.default_rng(seed))  # prepares it
 
