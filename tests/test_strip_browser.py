@@ -139,9 +139,9 @@ def test_an_image_may_belong_to_more_than_one_group(
     page.keyboard.press("m")
     for key in "1421":
         page.keyboard.press(key)
+    expect(page.locator(".lw .confirm:visible")).to_contain_text("2 similar, 2 differ")
     pressed = [each.get_attribute("aria-pressed") for each in page.locator(".lw .tile").all()]
     assert pressed == ["false", "true", "false", "true"]
-    expect(page.locator(".lw .confirm:visible")).to_contain_text("2 similar, 2 differ")
     page.keyboard.press("Escape")
     expect(page.locator(".lw .confirm:visible")).to_have_count(0)
     assert said(page, workspace) == {}
