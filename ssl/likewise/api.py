@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from likewise.evaluation.evaluate import Evaluation
     from likewise.images.ingest import IngestResult
     from likewise.images.store import Images
+    from likewise.inference.copies import DuplicatesFound
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
     from likewise.status import WorkspaceStatus
@@ -78,6 +79,13 @@ class Workspace(workspace.Workspace):
         """Read answers from a file; see `likewise answers import`."""
         given = commands.AnswersImport(file=Path(file), **settings)
         result: Imported = _run("answers.exchange:import_answers", self, given)
+        return result
+
+    def duplicates(self, **settings: Any) -> "DuplicatesFound":
+        """Find images that are there twice; see `likewise duplicates`."""
+        result: DuplicatesFound = _run(
+            "inference.duplicates:duplicates", self, commands.Duplicates(**settings)
+        )
         return result
 
     def status(self) -> "WorkspaceStatus":
