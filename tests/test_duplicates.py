@@ -204,7 +204,8 @@ def test_both_kinds_are_found_and_told(twice: Workspace, tmp_path: Path) -> None
     assert sorted(names) == [["1.png", "0.png"], ["2.png", "=2 <b>\n.png"]]
     assert sorted(each["exact"] for each in told["details"]) == [False, True]
     assert "=2 <b>\\n.png" in found.as_text()
-    assert Image.open(tmp_path / "s.png").width > 1000
+    with Image.open(tmp_path / "s.png") as sheet:
+        assert sheet.width > 1000
     with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
     assert [row["keep"] for row in rows].count("True") == 2

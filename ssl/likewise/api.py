@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from likewise.images.ingest import IngestResult
     from likewise.images.store import Images
     from likewise.inference.copies import DuplicatesFound
+    from likewise.inference.sorted_images import GroupsFound
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
     from likewise.status import WorkspaceStatus
@@ -86,6 +87,11 @@ class Workspace(workspace.Workspace):
         result: DuplicatesFound = _run(
             "inference.duplicates:duplicates", self, commands.Duplicates(**settings)
         )
+        return result
+
+    def groups(self, **settings: Any) -> "GroupsFound":
+        """Sort all images into groups; see `likewise groups`."""
+        result: GroupsFound = _run("inference.sorting:groups", self, commands.Groups(**settings))
         return result
 
     def status(self) -> "WorkspaceStatus":

@@ -59,6 +59,7 @@ COMMANDS = {
     "finetune": Command(settings.Finetune, "likewise.training.finetune:finetune"),
     "evaluate": Command(settings.Evaluate, "likewise.evaluation.evaluate:evaluate"),
     "duplicates": Command(settings.Duplicates, "likewise.inference.duplicates:duplicates"),
+    "groups": Command(settings.Groups, "likewise.inference.sorting:groups"),
     "status": Command(settings.Status, "likewise.status:status"),
 }
 
