@@ -1,10 +1,12 @@
 """What `likewise groups` found, in words, as JSON and as a table."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int64
 
 from likewise.images.manifest import display
 from likewise.images.store import Images
@@ -36,11 +38,18 @@ class GroupsFound:
         width = max(3, len(str(self.balance.groups)))
         return f"group-{group + 1:0{width}d}" if group >= 0 else ""
 
+    @functools.cached_property
+    def _members(self) -> list[Int64[np.ndarray, " n"]]:
+        """Places of all groups' images, first of those in none."""
+        told = self.told
+        order = np.lexsort((~told.answered, -told.confidence, told.groups))
+        starts = np.searchsorted(told.groups[order], np.arange(self.balance.groups))
+        return np.split(order, starts)
+
     def members(self, group: int) -> list[int]:
         """Places in ``told`` of a group's images, the surest first; -1: those in none."""
-        places = np.flatnonzero(self.told.groups == group)
-        order = np.lexsort((~self.told.answered[places], -self.told.confidence[places]))
-        return [int(each) for each in places[order]]
+        found: list[int] = self._members[group + 1].tolist()
+        return found
 
     @property
     def outliers(self) -> list[int]:
