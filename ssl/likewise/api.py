@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from likewise.evaluation.evaluate import Evaluation
     from likewise.images.ingest import IngestResult
     from likewise.images.store import Images
+    from likewise.inference.copies import DuplicatesFound
+    from likewise.inference.sorted_images import GroupsFound
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
     from likewise.status import WorkspaceStatus
@@ -78,6 +80,18 @@ class Workspace(workspace.Workspace):
         """Read answers from a file; see `likewise answers import`."""
         given = commands.AnswersImport(file=Path(file), **settings)
         result: Imported = _run("answers.exchange:import_answers", self, given)
+        return result
+
+    def duplicates(self, **settings: Any) -> "DuplicatesFound":
+        """Find images that are there twice; see `likewise duplicates`."""
+        result: DuplicatesFound = _run(
+            "inference.duplicates:duplicates", self, commands.Duplicates(**settings)
+        )
+        return result
+
+    def groups(self, **settings: Any) -> "GroupsFound":
+        """Sort all images into groups; see `likewise groups`."""
+        result: GroupsFound = _run("inference.sorting:groups", self, commands.Groups(**settings))
         return result
 
     def status(self) -> "WorkspaceStatus":

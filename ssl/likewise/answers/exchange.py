@@ -2,28 +2,33 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from likewise.answers.annotators import annotator_name
+from likewise.answers.answer_rows import (
+    COLUMNS,
+    HISTORY_COLUMNS,
+    display_paths,
+    history_record,
+    paths_of_files,
+    record_of,
+)
 from likewise.answers.consensus import GOLD
-from likewise.answers.standing import VERDICTS, Answer, Entry, Standing, pair_of
+from likewise.answers.label_studio import SUFFIX as TASKS
+from likewise.answers.label_studio import read_tasks, write_tasks
+from likewise.answers.standing import VERDICTS, Answer, Standing, pair_of
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.answers.tabular import Record, kind_of, read_records, write_records
-from likewise.errors import LikewiseError
+from likewise.errors import LikewiseError, UsageError
 from likewise.images.manifest import display
 from likewise.images.store import Images, open_images
 from likewise.settings import AnswersExport, AnswersImport
 from likewise.workspace import Workspace
 
-COLUMNS = (
-    *("id_a", "id_b", "path_a", "path_b", "verdict", "annotator", "time"),
-    *("strategy", "score", "fingerprint"),
-)
-HISTORY_COLUMNS = (*COLUMNS, "number", "state", "undoes")
 _SHOWN = 5
 """Problems that are told to a person; JSON holds them all."""
 
@@ -83,20 +88,27 @@ def export_answers(workspace: Workspace, settings: AnswersExport) -> Exported:
     """Write the standing answers, or with ``history`` every row, oldest first.
 
     Raises:
-        UsageError: the file's suffix is unknown.
+        UsageError: the file's suffix is unknown, or its format has no place for the history.
         LikewiseError: the answers cannot be read or the file not written.
     """
-    kind_of(settings.file)
+    as_tasks = settings.file.suffix.lower() == TASKS
+    if as_tasks and settings.history:
+        raise UsageError(f"{settings.file}: tasks of Label Studio cannot hold the --history")
+    if not as_tasks:
+        kind_of(settings.file)
     with open_answers(workspace) as store:
         history = store.history()
-    paths = _display_paths(workspace)
+    paths = display_paths(workspace)
     standing = Standing(history)
     if settings.history:
-        records = [_history_record(each, standing, paths) for each in history]
+        records = [history_record(each, standing, paths) for each in history]
         write_records(settings.file, records, HISTORY_COLUMNS)
     else:
-        records = [_record(each, paths) for each in standing.answers()]
-        write_records(settings.file, records, COLUMNS)
+        records = [record_of(each, paths) for each in standing.answers()]
+        if as_tasks:
+            write_tasks(settings.file, records, paths_of_files(workspace))
+        else:
+            write_records(settings.file, records, COLUMNS)
     return Exported(settings.file, len(records), settings.history)
 
 
@@ -111,7 +123,8 @@ def import_answers(workspace: Workspace, settings: AnswersImport) -> Imported:
         UsageError: the file's suffix is unknown.
         LikewiseError: the file cannot be read, or holds rows but none that can be used.
     """
-    records = read_records(settings.file)
+    tasks = settings.file.suffix.lower() == TASKS
+    records = read_tasks(settings.file) if tasks else read_records(settings.file)
     find = ImageFinder(open_images(workspace), workspace.config.roots, settings.file.parent)
     default = annotator_name(settings.annotator, "import")
     found: list[NewAnswer] = []
@@ -215,33 +228,3 @@ def _score(value: Any) -> float | None:
 def _content(answer: NewAnswer | Answer) -> tuple[object, ...]:
     pair = pair_of(answer.a, answer.b)
     return (*pair, answer.verdict, answer.annotator, answer.time, answer.strategy == GOLD)
-
-
-def _display_paths(workspace: Workspace) -> Mapping[str, str]:
-    if not workspace.manifest_file.exists():
-        return {}
-    images = open_images(workspace)
-    return {str(each): display(str(images.path(row))) for row, each in enumerate(images.ids)}
-
-
-def _record(answer: Answer, paths: Mapping[str, str]) -> Record:
-    return {
-        "id_a": answer.a,
-        "id_b": answer.b,
-        "path_a": paths.get(answer.a),
-        "path_b": paths.get(answer.b),
-        "verdict": answer.verdict,
-        "annotator": answer.annotator,
-        "time": answer.time.isoformat(),
-        "strategy": answer.strategy,
-        "score": answer.score,
-        "fingerprint": answer.fingerprint,
-    }
-
-
-def _history_record(entry: Entry, standing: Standing, paths: Mapping[str, str]) -> Record:
-    record: Record = {"number": entry.number, "state": standing.state(entry)}
-    if isinstance(entry, Answer):
-        return _record(entry, paths) | record
-    undo = {"annotator": entry.annotator, "time": entry.time.isoformat(), "undoes": entry.undoes}
-    return undo | record

@@ -26,7 +26,8 @@ def kind_of(file: Path) -> str:
     """
     kind = file.suffix.lower()
     if kind not in SUFFIXES:
-        raise UsageError(f"{file}: the name must end in {', '.join(SUFFIXES[:-1])} or .parquet")
+        known = f"{', '.join(SUFFIXES[:-1])} or .parquet"
+        raise UsageError(f"{file}: the name must end in {known} (or .json, for Label Studio)")
     return kind
 
 

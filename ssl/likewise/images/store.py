@@ -83,6 +83,11 @@ class Images:
         """All places where the image's file lies, usable with ``open()`` whatever their bytes."""
         return [Path(os.fsdecode(raw)) for raw in self._paths[row].as_py()]
 
+    @property
+    def path_counts(self) -> Int64[np.ndarray, " N"]:
+        """In how many places each image's file lies."""
+        return np.asarray(self._paths.value_lengths(), dtype=np.int64)
+
     def find(self, image_id: str) -> UInt8[np.ndarray, "H W 3"]:
         """The pixels of any image ever prepared, also of one whose file is gone.
 

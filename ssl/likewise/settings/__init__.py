@@ -25,6 +25,7 @@ from likewise.settings.learning import (
     Pretrain,
     Status,
 )
+from likewise.settings.sorting import Duplicates, Groups
 
 __all__ = [
     "AnswersExport",
@@ -32,9 +33,11 @@ __all__ = [
     "Common",
     "Demo",
     "Depth",
+    "Duplicates",
     "Embed",
     "Evaluate",
     "Finetune",
+    "Groups",
     "Ingest",
     "Label",
     "Loss",

@@ -70,20 +70,21 @@ class PeopleRemove(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class AnswersExport(Common):
-    """Write all answers to a CSV, JSONL or Parquet file (by suffix)."""
+    """Write all answers to a CSV, JSONL, Parquet or Label Studio (.json) file, by suffix."""
 
     file: Positional[Path]
-    """File to write."""
+    """File to write. With .json the labeling configuration is written beside it (.xml)."""
     history: bool = False
     """Include corrected and undone answers."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswersImport(Common):
-    """Read answers from a CSV, JSONL or Parquet file (by suffix)."""
+    """Read answers from a CSV, JSONL, Parquet or Label Studio (.json) file, by suffix."""
 
     file: Positional[Path]
-    """Columns: path_a, path_b (or id_a, id_b), verdict; annotator and time if known."""
+    """Label Studio's JSON export, or columns: path_a, path_b (or id_a, id_b), verdict; annotator
+    and time if known."""
     annotator: str = "import"
     """Who answered, where the file does not say."""
     gold: bool = False
