@@ -11,6 +11,7 @@ TypeError. Each method returns what the command prints, as a frozen dataclass.
 """
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from likewise.evaluation.evaluate import Evaluation
     from likewise.images.ingest import IngestResult
     from likewise.images.store import Images
+    from likewise.inference.search import Hits, ImageSearch
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
     from likewise.status import WorkspaceStatus
@@ -79,6 +81,20 @@ class Workspace(workspace.Workspace):
         given = commands.AnswersImport(file=Path(file), **settings)
         result: Imported = _run("answers.exchange:import_answers", self, given)
         return result
+
+    def search(
+        self, image: str | Path, top: int = 10, within: Sequence[str | Path] = (), **settings: Any
+    ) -> "Hits":
+        """The images most similar to a file; see `likewise search`."""
+        folders = tuple(Path(each) for each in within)
+        given = commands.Search(image=Path(image), top=top, within=folders, **settings)
+        result: Hits = _run("inference.search:search", self, given)
+        return result
+
+    def searcher(self) -> "ImageSearch":
+        """For many searches: keeps images, vectors and index open; ``.like(file)`` asks."""
+        opened: ImageSearch = _function("inference.search:ImageSearch")(self)
+        return opened
 
     def status(self) -> "WorkspaceStatus":
         """What the workspace holds and what to do next; see `likewise status`."""

@@ -58,6 +58,7 @@ COMMANDS = {
     "simulate": Command(settings.Simulate, "likewise.evaluation.annotator:simulate"),
     "finetune": Command(settings.Finetune, "likewise.training.finetune:finetune"),
     "evaluate": Command(settings.Evaluate, "likewise.evaluation.evaluate:evaluate"),
+    "search": Command(settings.Search, "likewise.inference.search:search"),
     "status": Command(settings.Status, "likewise.status:status"),
 }
 

@@ -25,6 +25,7 @@ from likewise.settings.learning import (
     Pretrain,
     Status,
 )
+from likewise.settings.retrieval import Search, Verify
 
 __all__ = [
     "AnswersExport",
@@ -45,9 +46,11 @@ __all__ = [
     "Preset",
     "Pretrain",
     "Sample",
+    "Search",
     "Simulate",
     "Status",
     "Strategy",
+    "Verify",
     "Views",
     "config_of",
 ]
