@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from likewise.images.ingest import IngestResult
     from likewise.images.store import Images
     from likewise.inference.search import Hits, ImageSearch
+    from likewise.inference.verified_pairs import VerifiedPairs
+    from likewise.inference.verifier import Verified, Verifier
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
     from likewise.status import WorkspaceStatus
@@ -94,6 +96,23 @@ class Workspace(workspace.Workspace):
     def searcher(self) -> "ImageSearch":
         """For many searches: keeps images, vectors and index open; ``.like(file)`` asks."""
         opened: ImageSearch = _function("inference.search:ImageSearch")(self)
+        return opened
+
+    def verify(self, a: str | Path, b: str | Path, **settings: Any) -> "Verified":
+        """Whether two image files show the same; see `likewise verify`."""
+        given = commands.Verify(images=(Path(a), Path(b)), **settings)
+        result: Verified = _run("inference.verify:verify", self, given)
+        return result
+
+    def verify_pairs(self, file: str | Path, **settings: Any) -> "VerifiedPairs":
+        """The same for the pairs of a file; see `likewise verify --pairs`."""
+        given = commands.Verify(pairs=Path(file), **settings)
+        result: VerifiedPairs = _run("inference.verify:verify", self, given)
+        return result
+
+    def verifier(self, far: float = 0.01) -> "Verifier":
+        """For many pairs: keeps vectors and threshold; ``.compare(a, b)`` asks."""
+        opened: Verifier = _function("inference.verifier:Verifier")(self, far)
         return opened
 
     def status(self) -> "WorkspaceStatus":

@@ -59,6 +59,7 @@ COMMANDS = {
     "finetune": Command(settings.Finetune, "likewise.training.finetune:finetune"),
     "evaluate": Command(settings.Evaluate, "likewise.evaluation.evaluate:evaluate"),
     "search": Command(settings.Search, "likewise.inference.search:search"),
+    "verify": Command(settings.Verify, "likewise.inference.verify:verify"),
     "status": Command(settings.Status, "likewise.status:status"),
 }
 
