@@ -60,7 +60,7 @@ def complaint(words: list[str]) -> str | None:
 
 def flags() -> set[str]:
     fields = [each for one in cli.COMMANDS.values() for each in dataclasses.fields(one.settings)]
-    names = {f"--{each.name.replace('_', '-')}" for each in fields}
+    names = {f"--{each.name.replace('_', '-')}" for each in fields} | {"--in"}  # `within`
     return names | {f"--no-{each.name}" for each in fields if each.default is True}
 
 

@@ -11,6 +11,7 @@ TypeError. Each method returns what the command prints, as a frozen dataclass.
 """
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from likewise.images.ingest import IngestResult
     from likewise.images.store import Images
     from likewise.inference.copies import DuplicatesFound
+    from likewise.inference.search import Hits, ImageSearch
     from likewise.inference.sorted_images import GroupsFound
+    from likewise.inference.verified_pairs import VerifiedPairs
+    from likewise.inference.verifier import Verified, Verifier
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
     from likewise.status import WorkspaceStatus
@@ -81,6 +85,37 @@ class Workspace(workspace.Workspace):
         given = commands.AnswersImport(file=Path(file), **settings)
         result: Imported = _run("answers.exchange:import_answers", self, given)
         return result
+
+    def search(
+        self, image: str | Path, top: int = 10, within: Sequence[str | Path] = (), **settings: Any
+    ) -> "Hits":
+        """The images most similar to a file; see `likewise search`."""
+        folders = tuple(Path(each) for each in within)
+        given = commands.Search(image=Path(image), top=top, within=folders, **settings)
+        result: Hits = _run("inference.search:search", self, given)
+        return result
+
+    def searcher(self) -> "ImageSearch":
+        """For many searches: keeps images, vectors and index open; ``.like(file)`` asks."""
+        opened: ImageSearch = _function("inference.search:ImageSearch")(self)
+        return opened
+
+    def verify(self, a: str | Path, b: str | Path, **settings: Any) -> "Verified":
+        """Whether two image files show the same; see `likewise verify`."""
+        given = commands.Verify(images=(Path(a), Path(b)), **settings)
+        result: Verified = _run("inference.verify:verify", self, given)
+        return result
+
+    def verify_pairs(self, file: str | Path, **settings: Any) -> "VerifiedPairs":
+        """The same for the pairs of a file; see `likewise verify --pairs`."""
+        given = commands.Verify(pairs=Path(file), **settings)
+        result: VerifiedPairs = _run("inference.verify:verify", self, given)
+        return result
+
+    def verifier(self, far: float = 0.01) -> "Verifier":
+        """For many pairs: keeps vectors and threshold; ``.compare(a, b)`` asks."""
+        opened: Verifier = _function("inference.verifier:Verifier")(self, far)
+        return opened
 
     def duplicates(self, **settings: Any) -> "DuplicatesFound":
         """Find images that are there twice; see `likewise duplicates`."""

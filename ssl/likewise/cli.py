@@ -58,6 +58,8 @@ COMMANDS = {
     "simulate": Command(settings.Simulate, "likewise.evaluation.annotator:simulate"),
     "finetune": Command(settings.Finetune, "likewise.training.finetune:finetune"),
     "evaluate": Command(settings.Evaluate, "likewise.evaluation.evaluate:evaluate"),
+    "search": Command(settings.Search, "likewise.inference.search:search"),
+    "verify": Command(settings.Verify, "likewise.inference.verify:verify"),
     "duplicates": Command(settings.Duplicates, "likewise.inference.duplicates:duplicates"),
     "groups": Command(settings.Groups, "likewise.inference.sorting:groups"),
     "status": Command(settings.Status, "likewise.status:status"),

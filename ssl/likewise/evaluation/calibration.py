@@ -50,6 +50,8 @@ class Calibration:
     """Probability at each level, never falling."""
     draws: Float64[np.ndarray, "S K"]
     """The same as it might as well be, given so few answers."""
+    answered: Float64[np.ndarray, " n"]
+    """Similarities of the answered pairs."""
 
     def probability(self, similarity: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, " n"]:
         """The chance that pairs of these similarities are the same, 0 to 1."""
@@ -57,9 +59,13 @@ class Calibration:
 
     def interval(self, similarity: float) -> tuple[float, float]:
         """The 95 % interval of that chance."""
-        at = [float(np.interp(similarity, self.levels, each)) for each in self.draws]
-        low, high = np.quantile(at, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = self.intervals(np.array([similarity], np.float64))[0]
         return float(low), float(high)
+
+    def intervals(self, similarity: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 2"]:
+        """Low and high end of the 95 % interval of each chance."""
+        at = np.stack([np.interp(similarity, self.levels, each) for each in self.draws])
+        return np.asarray(np.quantile(at, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).T)
 
 
 def enough(same: Bool[np.ndarray, " n"]) -> bool:
@@ -100,13 +106,13 @@ def calibrate(
                 for each in (np.ones(len(same)), *resampled)
             ]
         )
-        return Calibration("isotonic", len(same), levels, curves[0], curves[1:])
+        return Calibration("isotonic", len(same), levels, curves[0], curves[1:], similarities)
     at = _scale(levels)
     grid = _grid(float(at[0]), float(at[-1]))
     chance = _posterior(grid, _scale(similarities), same, errors, counts)
     drawn = grid[rng.choice(len(grid), DRAWS, p=chance)]
     draws = _curves(drawn, at)
-    return Calibration("platt", len(same), levels, draws.mean(axis=0), draws)
+    return Calibration("platt", len(same), levels, draws.mean(axis=0), draws, similarities)
 
 
 def _scale(similarity: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:

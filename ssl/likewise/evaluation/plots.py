@@ -63,7 +63,7 @@ def curves(metrics: Sequence[Mapping[str, Any]]) -> bytes:
     """
     panels = [each for each in _PANELS if any(each.key in line for line in metrics)]
     rows = max(1, -(-len(panels) // 3))
-    figure = _figure(9.5, 2.6 * rows)
+    figure = new_figure(9.5, 2.6 * rows)
     for place, panel in enumerate(panels):
         axes = figure.add_subplot(rows, 3, place + 1)
         points = [
@@ -80,13 +80,13 @@ def curves(metrics: Sequence[Mapping[str, Any]]) -> bytes:
         axes.locator_params(axis="x", integer=True)
         if place >= len(panels) - 3:
             axes.set_xlabel("epoch")
-        _plain(axes)
-    return _png(figure)
+        plain(axes)
+    return png_of(figure)
 
 
 def roc(models: Sequence[Scored]) -> bytes:
     """ROC curves with the equal error rate marked, and below how each model scores pairs."""
-    figure = _figure(9.5, 4.8)
+    figure = new_figure(9.5, 4.8)
     halves = figure.add_gridspec(1, 2, width_ratios=(1.1, 1))
     curve_side, score_side = (figure.add_subfigure(each) for each in (halves[0], halves[1]))
     axes = curve_side.add_subplot()
@@ -110,8 +110,8 @@ def roc(models: Sequence[Scored]) -> bytes:
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="lower right", fontsize=9.5, frameon=True, edgecolor="white", framealpha=1)
     _percent(axes, "xy")
-    _plain(axes)
-    return _png(figure)
+    plain(axes)
+    return png_of(figure)
 
 
 def comparison(
@@ -127,7 +127,7 @@ def comparison(
         intervals: By the metric's title, low and high per model.
     """
     rows = max(1, -(-len(values) // 3))
-    figure = _figure(9.5, rows * (0.8 + 0.36 * len(models)))
+    figure = new_figure(9.5, rows * (0.8 + 0.36 * len(models)))
     for place, (title, figures) in enumerate(values.items()):
         axes = figure.add_subplot(rows, min(3, len(values)), place + 1)
         heights = np.arange(len(models))[::-1]
@@ -140,9 +140,9 @@ def comparison(
         axes.set_xlim(0, 1)
         axes.set_title(title, loc="left", fontsize=11, color=INK)
         _percent(axes, "x")
-        _plain(axes)
+        plain(axes)
         axes.grid(visible=False, axis="y")
-    return _png(figure)
+    return png_of(figure)
 
 
 def tsne(
@@ -183,7 +183,7 @@ def _histogram(axes: Axes, model: Scored, threshold: float, first: bool) -> None
     axes.set_yticks([])
     if first:
         axes.legend(loc="best", fontsize=9.5, frameon=False)
-    _plain(axes)
+    plain(axes)
     axes.grid(visible=False)
 
 
@@ -192,14 +192,15 @@ def _series(count: int) -> list[str]:
     return [SERIES[place % len(SERIES)] for place in range(count)]
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """A figure in inches, drawn at 150 dots per inch on white."""
     figure = Figure((width, height), dpi=150, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _plain(axes: Axes) -> None:
+def plain(axes: Axes) -> None:
+    """The look of all charts."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
     axes.tick_params(colors=QUIET, labelsize=9.5, length=0)
@@ -217,7 +218,8 @@ def _percent(axes: Axes, which: str) -> None:
         axes.set_yticks(ticks, [f"{each:.0%}" for each in ticks])
 
 
-def _png(figure: Figure) -> bytes:
+def png_of(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

@@ -166,6 +166,22 @@ def threshold_with(
         most: Share of the different pairs, 0 to 1.
         seed: Of the intervals.
     """
+    found = rates_with(workspace, embeddings, drawn, held_out, rates, seed)
+    return None if found is None else found.at_false_accept(most)
+
+
+def rates_with(
+    workspace: Workspace,
+    embeddings: Embeddings,
+    drawn: Sequence[Answer],
+    held_out: Collection[str],
+    rates: AnnotatorRates,
+    seed: int = 0,
+) -> ErrorRates | None:
+    """Probabilities, and error rates at any threshold; None if too few answers tell them.
+
+    The arguments are those of `threshold_with`.
+    """
     places = embeddings.positions
     used = [each for each in drawn if each.a in places and each.b in places]
     rows = pool_of(embeddings, held_out).rows
@@ -183,9 +199,7 @@ def threshold_with(
         _weights(workspace, embeddings, used, held_out),
         seed,
     )
-    return (
-        None if calibration is None else ErrorRates(calibration, population).at_false_accept(most)
-    )
+    return None if calibration is None else ErrorRates(calibration, population)
 
 
 def _weights(

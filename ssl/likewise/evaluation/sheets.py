@@ -59,18 +59,18 @@ def contact_sheet(
     side = _side(columns, 1500)
     left = max((_width(each) for each in captions), default=0) + (2 * _GAP if captions else 0)
     top = _TEXT + 2 * _GAP if any(headings) else 0
-    sheet = _sheet(left + columns * (side + _GAP), top + len(rows) * (side + _GAP))
+    sheet = blank(left + columns * (side + _GAP), top + len(rows) * (side + _GAP))
     draw = ImageDraw.Draw(sheet)
     for column, text in enumerate(headings):
         x = left + column * (side + _GAP) + side // 2
-        draw.text((x, top - _GAP), _cut(text, side), INK, _font(), anchor="ms")
+        draw.text((x, top - _GAP), cut(text, side), INK, font(), anchor="ms")
     for row, pictures in enumerate(rows):
         y = top + row * (side + _GAP)
         if row < len(captions):
-            draw.text((left - _GAP, y + side // 2), captions[row], INK, _font(), anchor="rm")
+            draw.text((left - _GAP, y + side // 2), captions[row], INK, font(), anchor="rm")
         for column, picture in enumerate(pictures):
             sheet.paste(tile(picture, side), (left + column * (side + _GAP), y))
-    return _png(sheet)
+    return as_png(sheet)
 
 
 def neighbour_grid(queries: Sequence[Rgb], models: Sequence[Neighbours]) -> bytes:
@@ -86,12 +86,12 @@ def neighbour_grid(queries: Sequence[Rgb], models: Sequence[Neighbours]) -> byte
     for count in counts:
         starts.append(starts[-1] + count * step + between)
     top = _TEXT + 2 * _GAP
-    sheet = _sheet(starts[-1] - between, top + len(queries) * step)
+    sheet = blank(starts[-1] - between, top + len(queries) * step)
     draw = ImageDraw.Draw(sheet)
-    draw.text((0, top - _GAP), "query", INK, _font(), anchor="ls")
+    draw.text((0, top - _GAP), "query", INK, font(), anchor="ls")
     for model, start, count in zip(models, starts[:-1], counts, strict=True):
-        text = _cut(f"{model.title}: nearest first", count * step)
-        draw.text((start, top - _GAP), text, INK, _font(), anchor="ls")
+        text = cut(f"{model.title}: nearest first", count * step)
+        draw.text((start, top - _GAP), text, INK, font(), anchor="ls")
     for row, query in enumerate(queries):
         y = top + row * step
         sheet.paste(tile(query, side, ASKED), (0, y))
@@ -99,7 +99,7 @@ def neighbour_grid(queries: Sequence[Rgb], models: Sequence[Neighbours]) -> byte
             for column, picture in enumerate(model.images[row]):
                 right = None if model.right is None else bool(model.right[row][column])
                 sheet.paste(_judged(picture, side, right), (start + column * step, y))
-    return _png(sheet)
+    return as_png(sheet)
 
 
 def embedding_map(
@@ -115,7 +115,7 @@ def embedding_map(
     colours = {name: _PALETTE[place % len(_PALETTE)] for place, name in enumerate(names)}
     legend = _LARGE + 3 * _GAP if 0 < len(names) <= len(_PALETTE) else 0
     top = _LARGE + 2 * _GAP
-    sheet = _sheet(len(maps) * (side + gap) - gap, top + side + legend)
+    sheet = blank(len(maps) * (side + gap) - gap, top + side + legend)
     draw = ImageDraw.Draw(sheet)
     tiles = [
         tile(image, thumbnail, colours[labels[row]] if labels is not None else FAINT, frame=2)
@@ -123,14 +123,14 @@ def embedding_map(
     ]
     for place, each in enumerate(maps):
         x = place * (side + gap)
-        title = _cut(each.title, side, _LARGE)
-        draw.text((x + side // 2, top - 2 * _GAP), title, INK, _font(_LARGE), anchor="ms")
+        title = cut(each.title, side, _LARGE)
+        draw.text((x + side // 2, top - 2 * _GAP), title, INK, font(_LARGE), anchor="ms")
         draw.rectangle((x, top, x + side - 1, top + side - 1), outline=FAINT)
         for corner, picture in zip(_corners(each.points, side, thumbnail), tiles, strict=True):
             sheet.paste(picture, (x + int(corner[0]), top + int(corner[1])))
     if legend:
         _draw_legend(draw, colours, top + side + 2 * _GAP, sheet.width)
-    return _png(sheet)
+    return as_png(sheet)
 
 
 def tile(picture: Rgb, side: int, colour: Colour = FAINT, frame: int | None = None) -> Image.Image:
@@ -196,8 +196,8 @@ def _draw_legend(draw: ImageDraw.ImageDraw, colours: dict[str, Colour], y: int, 
     for place, (name, colour) in enumerate(colours.items()):
         x = place * each
         draw.rectangle((x, y, x + _LARGE, y + _LARGE), fill=colour)
-        text = _cut(name, each - _LARGE - 3 * _GAP, _LARGE)
-        draw.text((x + _LARGE + _GAP, y + _LARGE // 2), text, INK, _font(_LARGE), anchor="lm")
+        text = cut(name, each - _LARGE - 3 * _GAP, _LARGE)
+        draw.text((x + _LARGE + _GAP, y + _LARGE // 2), text, INK, font(_LARGE), anchor="lm")
 
 
 def _side(columns: int, room: int) -> int:
@@ -205,12 +205,14 @@ def _side(columns: int, room: int) -> int:
     return int(min(180, max(40, room // max(1, columns) - _GAP)))
 
 
-def _sheet(width: int, height: int) -> Image.Image:
+def blank(width: int, height: int) -> Image.Image:
+    """An empty sheet of so many pixels."""
     return Image.new("RGB", (max(1, width), max(1, height)), PAPER)
 
 
 @cache
-def _font(size: int = _TEXT) -> ImageFont.FreeTypeFont:
+def font(size: int = _TEXT) -> ImageFont.FreeTypeFont:
+    """The font of all sheets; ``size`` in pixels."""
     import matplotlib
 
     file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
@@ -218,10 +220,10 @@ def _font(size: int = _TEXT) -> ImageFont.FreeTypeFont:
 
 
 def _width(text: str, size: int = _TEXT) -> int:
-    return math.ceil(_font(size).getlength(text))
+    return math.ceil(font(size).getlength(text))
 
 
-def _cut(text: str, room: int, size: int = _TEXT) -> str:
+def cut(text: str, room: int, size: int = _TEXT) -> str:
     """As much of the text as fits into ``room`` pixels."""
     if _width(text, size) <= room:
         return text
@@ -230,7 +232,8 @@ def _cut(text: str, room: int, size: int = _TEXT) -> str:
     return text + "…"
 
 
-def _png(sheet: Image.Image) -> bytes:
+def as_png(sheet: Image.Image) -> bytes:
+    """The sheet with a margin, as a PNG file."""
     buffer = io.BytesIO()
     sheet = ImageOps.expand(sheet, 2 * _GAP, PAPER)
     sheet.save(buffer, "PNG", optimize=True)

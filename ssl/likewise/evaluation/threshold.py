@@ -66,7 +66,7 @@ class ErrorRates:
 
     def __init__(self, calibration: Calibration, population: Float64[np.ndarray, " P"]) -> None:
         """``population``: similarities of all pairs, or of many random ones, sorted."""
-        self.calibration = calibration
+        self.calibration, self._population = calibration, population
         levels = calibration.levels
         cells = np.searchsorted(levels, population, "right")
         mass = np.bincount(cells, minlength=len(levels) + 1) / len(population)
@@ -95,6 +95,19 @@ class ErrorRates:
         """The lowest threshold at which at most this share of different pairs passes."""
         fits = np.flatnonzero(np.median(self._accept, axis=0) <= most)
         return self.at(float(self.calibration.levels[fits[0]] if len(fits) else np.inf))
+
+    def smallest(self, similarity: float) -> float:
+        """The smallest false-accept rate that the answers at or above a threshold can promise.
+
+        Rule of three (Hanley & Lippman-Hand 1983): what did not happen among m may yet happen
+        three times in m (95 %). Of all pairs only those above the threshold can be false accepts,
+        and how many these are is known, so the m answers there have to tell only their part.
+        """
+        passing = float((self._population >= similarity).mean())
+        answers = int((self.calibration.answered >= similarity).sum())
+        unseen = passing * min(1.0, 3 / max(answers, 1))
+        different = max(1 - self.share_same.value, 1 / len(self._population))
+        return min(1.0, max(unseen, 3 / len(self._population)) / different)
 
     def balanced(self) -> Threshold:
         """The threshold at which both rates are about equal."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Int32, Int64, UInt8
 
 from likewise.errors import LikewiseError
@@ -82,6 +83,12 @@ class Images:
     def paths(self, row: int) -> list[Path]:
         """All places where the image's file lies, usable with ``open()`` whatever their bytes."""
         return [Path(os.fsdecode(raw)) for raw in self._paths[row].as_py()]
+
+    def rows_under(self, folder: Path) -> Int64[np.ndarray, " M"]:
+        """Rows, rising, of the images that lie in a folder (an absolute path) or further inside."""
+        inside = pc.starts_with(self._paths.flatten(), os.fsencode(folder).rstrip(b"/") + b"/")
+        rows = pc.list_parent_indices(self._paths).filter(inside)
+        return np.asarray(np.unique(rows.to_numpy()), np.int64)
 
     @property
     def path_counts(self) -> Int64[np.ndarray, " N"]:

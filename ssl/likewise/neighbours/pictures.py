@@ -1,5 +1,6 @@
 """Picture files from anywhere to vectors that can be compared with those of a workspace."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,12 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from likewise.errors import LikewiseError, UsageError
+from likewise.files import digest
 from likewise.images.augmentation import whole_view
 from likewise.images.lists import LIST_SUFFIXES
 from likewise.images.reading import Reading, in_children
 from likewise.images.scan import Failure, scan
+from likewise.images.store import Images
 from likewise.models.backbones import Backbone
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import load_model
@@ -100,10 +103,41 @@ def embed_picture(workspace: Workspace, embeddings: Embeddings, file: Path) -> P
     """
     if file.is_dir() or file.name.lower().endswith(LIST_SUFFIXES):
         raise UsageError(f"{file} is not an image file; give one image")
+    if (known := _known(embeddings, file)) is not None:
+        return known
     read, failures = embed_pictures(workspace, embeddings, [file])
     if failures:
         raise LikewiseError(f"{file}: {failures[0].reason}")
     return read[0]
+
+
+def pixels_of(workspace: Workspace, images: Images, file: Path) -> UInt8[np.ndarray, "H W 3"]:
+    """The pixels of a file as the workspace keeps, or would keep, them: RGB, upright, small.
+
+    Raises:
+        LikewiseError: there is no such file, or it is no usable picture.
+    """
+    found = scan([file], workspace=workspace.path)
+    reading = Reading(workspace.config.store_size, frozenset(images.positions))
+    for outcome in in_children(found.files, reading, 1):
+        if outcome.image is not None:
+            return outcome.image.pixels
+        if outcome.reason:
+            raise LikewiseError(f"{file}: {outcome.reason}")
+        return images.find(outcome.id)
+    raise LikewiseError(f"{file}: {found.failures[0].reason}")
+
+
+def _known(embeddings: Embeddings, file: Path) -> Picture | None:
+    """The picture, if the file is an image of the workspace; no child process is started."""
+    try:
+        image = digest(file) if file.is_file() else ""
+    except OSError:
+        return None  # whoever reads it says why
+    row = embeddings.positions.get(image)
+    if row is None:
+        return None
+    return Picture(Path(os.path.abspath(file)), image, np.array(embeddings.vectors[row]))  # noqa: PTH100
 
 
 class _Net:

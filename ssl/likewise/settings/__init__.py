@@ -25,6 +25,7 @@ from likewise.settings.learning import (
     Pretrain,
     Status,
 )
+from likewise.settings.retrieval import Search, Verify
 from likewise.settings.sorting import Duplicates, Groups
 
 __all__ = [
@@ -48,9 +49,11 @@ __all__ = [
     "Preset",
     "Pretrain",
     "Sample",
+    "Search",
     "Simulate",
     "Status",
     "Strategy",
+    "Verify",
     "Views",
     "config_of",
 ]
