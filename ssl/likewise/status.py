@@ -9,7 +9,7 @@ from likewise.answers.store import open_answers
 from likewise.evaluation.prospects import NOTHING_TOLD, Prospects, prospects
 from likewise.images.manifest import read_table
 from likewise.images.store import open_images
-from likewise.jobs.next_step import Holdings, holdings_of, next_step
+from likewise.jobs.next_step import LEAST_ANSWERS, Holdings, holdings_of, next_step
 from likewise.models.runs import Run, runs_of
 from likewise.neighbours.vectors import embedded
 from likewise.settings import Status
@@ -72,6 +72,8 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
     ledger = Ledger(history)
     held = holdings_of(workspace, ledger.settled())
     hidden = set(images.ids[images.held_out].tolist())
+    told = prospects(workspace, ledger, history, hidden)
+    enough = told is not None and told.forecast.stop
     stale = [f"{held.waiting:,} images have no embedding yet"] if held.waiting else []
     return WorkspaceStatus(
         workspace=str(workspace.path),
@@ -81,8 +83,8 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
         models=models,
         answers=counts,
         stale=stale,
-        next=_next(runs, held),
-        prospects=prospects(workspace, ledger, history, hidden),
+        next=_next(runs, held, enough),
+        prospects=told,
     )
 
 
@@ -97,14 +99,18 @@ def _describe(run: Run, embedded_fingerprints: set[str]) -> dict[str, Any]:
     return {"name": run.name, "kind": run.kind, "fingerprint": run.fingerprint, "state": state}
 
 
-def _next(runs: list[Run], held: Holdings) -> str:
-    """The command that brings the workspace furthest."""
+def _next(runs: list[Run], held: Holdings, enough: bool) -> str:
+    """The command that brings the workspace furthest; ``enough``: more answers would not."""
     if runs and not runs[-1].finished and not runs[-1].kept:
         return f"`likewise {runs[-1].kind}` with the same options goes on with {runs[-1].name}"
     suggestion = next_step(held)
     match suggestion.what:
         case "images":
             return "`likewise ingest IMAGES`"
+        case "answer" if enough and held.new >= LEAST_ANSWERS:
+            return f"`likewise finetune` on {held.new:,} new answers; it is worth stopping there"
+        case "answer" if enough:
+            return "`likewise groups` or `likewise search IMAGE`; there are answers enough"
         case "answer":
             return f"`likewise label`: {suggestion.reason[0].lower()}{suggestion.reason[1:-1]}"
         case _:
