@@ -10,8 +10,8 @@ from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
 from likewise.answers.standing import Pair, Verdict
 
-_DOUBTFUL = 0.9
-"""Probability of being wrong from which an answer implies nothing."""
+_DOUBTFUL = 0.5
+"""Probability of being wrong above which an answer implies nothing."""
 _LOOKED_AGAIN = 0.02
 """All answers are doubted anew when so many of them, as a share, have changed."""
 
@@ -51,14 +51,19 @@ class TrustedLinks:
 
     def _doubtful(self, ledger: Ledger) -> set[Pair]:
         """Pairs whose verdict is probably wrong."""
-        asked, found = self._belief.asked, set[Pair]()
-        for pair in ledger.answered():
-            verdict = ledger.verdict(pair)
-            if verdict in ("similar", "dissimilar") and all(each in asked.nodes for each in pair):
-                chance = same(asked, pair)
-                if (1 - chance if verdict == "similar" else chance) > _DOUBTFUL:
-                    found.add(pair)
-        return found
+        nodes = self._belief.asked.nodes
+        known = (each for each in ledger.answered() if each[0] in nodes and each[1] in nodes)
+        return {pair for pair in known if self._is_doubtful(pair, ledger.verdict(pair))}
+
+    def _is_doubtful(self, pair: Pair, verdict: Verdict | None) -> bool:
+        """Whether other answers outweigh one; that images look different is no reason."""
+        asked = self._belief.asked
+        if verdict == "dissimilar":
+            return same(asked, pair) > _DOUBTFUL
+        if verdict != "similar" or 1 - same(asked, pair) <= _DOUBTFUL:
+            return False
+        one, two = (int(asked.partition.slots[asked.nodes[image]]) for image in pair)
+        return one != two and asked.partition.between(one, two) < 0
 
     def _take(self, links: Links, pair: Pair, linked: tuple[int, Verdict] | None) -> None:
         if linked and pair in self._doubted:

@@ -87,7 +87,7 @@ class _Lists:
     def __init__(self, index: Any) -> None:
         self._outer = index  # owns the rest
         self._ivf: Any = _native.downcast_index(index.index)
-        self._centres = self._ivf.quantizer.reconstruct_n(0, self._ivf.nlist)
+        self._centres = np.asarray(self._ivf.quantizer.reconstruct_n(0, self._ivf.nlist))
         self._probed = min(self._ivf.nlist, _WIDER * self._ivf.nprobe)
         self._list_of = np.empty(index.ntotal, np.int32)
         for number in range(self._ivf.nlist):
@@ -107,7 +107,7 @@ class _Lists:
         With ``among`` only lists that hold some of these rows are visited, and as many rows are
         looked at as otherwise: else a folder far from the question would seem to be empty.
         """
-        near = self._centres @ vector
+        near = self._centres @ np.asarray(vector)  # a memory map's operators warn
         if among is None:
             lists = np.argsort(-near)[: self._probed]
             sel = None

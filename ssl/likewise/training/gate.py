@@ -101,7 +101,10 @@ def learn(
     told, head = teach(pool, placement, trust, seed)
     if not head.blend:
         return Learnt(head, told, (), None)
-    served, way, known = _better_taught(pool, placement, (told, head, trust), seed)
+    if duels == NO_SCORE:
+        served, way, known = _better_taught(pool, placement, (told, head, trust), seed)
+    else:  # trials are not fair there
+        served, way, known = head, trust, known_gains(pool, placement, trust, seed)
     new = new_gains(pool, placement, way, seed)
     trials = judge(known, new, unseen_share(placement))
     share = chosen(trials)
