@@ -87,7 +87,7 @@ def test_among_pairs_the_shares_are_what_they_say() -> None:
 @pytest.mark.parametrize(
     ("kind", "screens", "only_similar"),
     [
-        ("grid", 60, True),
+        pytest.param("grid", 120, True, marks=pytest.mark.long),
         ("strip", 60, False),
         pytest.param("grid", 120, False, marks=pytest.mark.long),
         pytest.param("group", 120, False, marks=pytest.mark.long),
