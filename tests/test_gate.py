@@ -215,8 +215,10 @@ def gains(mean: float, scatter: float = 0.1, count: int = 50) -> Gains:
         (gains(0.3), gains(0.3, 20.0), 0.5, False),  # with new groups it may
         (gains(0.04, 0.01), gains(0.0, 0.01), 0.0, False),  # not worth it
         (gains(0.3, count=4), gains(0.3, count=4), 0.02, False),  # too few were tested
-        (gains(0.0, count=0), gains(0.3), 0.02, True),  # all that was tested is worse off
-        (gains(0.3), gains(0.0, count=0), 0.02, True),
+        (gains(0.0, count=0), gains(0.3), 0.6, True),
+        (gains(0.0, count=0), gains(0.3), 0.3, False),  # most images were not tested
+        (gains(0.3), gains(0.0, count=0), 0.3, True),
+        (gains(0.3), gains(0.0, count=0), 0.6, False),  # nor here
     ],
 )
 def test_what_passes(known: Gains, new: Gains, unseen: float, opens: bool) -> None:

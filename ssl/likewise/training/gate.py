@@ -154,12 +154,16 @@ def unseen_share(placement: Placement) -> float:
 
 
 def judge(known: Gains, new: Gains, unseen: float) -> tuple[Trial, ...]:
-    """Which parts of a head pass. Gains that were not tested count as those of the other kind."""
+    """Which parts of a head pass; none where what most images are of was not tested.
+
+    Gains of the other kind count as those of the tested one where there are too few witnesses.
+    """
+    tested = new.told if unseen > 0.5 else known.told
     known = known if known.told else new
     new = new if new.told else known
     gain = (1 - unseen) * known.mean() + unseen * new.mean()
     doubt = ((1 - unseen) * known.doubt()) ** 2 + (unseen * new.doubt()) ** 2
-    bound = gain - np.sqrt(doubt) if known.told else np.full(len(SHARES), -np.inf)
+    bound = gain - np.sqrt(doubt) if tested else np.full(len(SHARES), -np.inf)
     columns = (known.mean(), new.mean(), gain, bound)
     return tuple(
         Trial(share, seen, fresh, both, least, least > 0 and both >= LEAST)
