@@ -109,6 +109,23 @@ def test_every_loss_teaches_what_people_mean(stripes: Workspace, loss: Loss) -> 
     assert after > 0.95
 
 
+def test_adapters_learn_too_and_leave_a_plain_net(
+    stripes: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Judged, "passed", True)
+    give_answers(stripes, 60)
+    told = finetune(stripes, settings(depth="adapters", lr=1e-2))
+    assert told.depth == "adapters"
+    assert (told.after["auc"] or 0) > (told.before["auc"] or 1)
+    first, tuned = (load_model(each.model_file) for each in runs_of(stripes))
+    assert tuned.net.state_dict().keys() == first.net.state_dict().keys()
+    norms = [key for key in first.net.state_dict() if key.endswith("running_mean")]
+    assert norms
+    assert all(
+        torch.equal(tuned.net.state_dict()[key], first.net.state_dict()[key]) for key in norms
+    )
+
+
 def test_before_and_after_come_from_answers_nobody_trained_on(
     stripes: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

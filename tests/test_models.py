@@ -190,7 +190,7 @@ def test_runs_are_numbered_and_found_again(tmp_path: Path) -> None:
     save_model(first.model_file, build_backbone("small", image_size=8))
     save_model(tuned.model_file, build_backbone("small", image_size=8))
     assert finished_run(workspace, None).name == "mine"
-    assert finished_run(workspace, None, "pretrain").name == "pretrain-1"
+    assert finished_run(workspace, None, ["pretrain"]).name == "pretrain-1"
     with pytest.raises(LikewiseError, match="not finished"):
         finished_run(workspace, second.name)
     with pytest.raises(UsageError, match="there are: pretrain-1"):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
     from likewise.status import WorkspaceStatus
+    from likewise.training.adopt import Adopted
     from likewise.training.finetuned import Finetuned
     from likewise.training.pretrain import Pretrained
 
@@ -48,6 +49,12 @@ class Workspace(workspace.Workspace):
     def pretrain(self, **settings: Any) -> "Pretrained":
         """Learn an embedding from the unlabelled images; see `likewise pretrain`."""
         result: Pretrained = _run("training.pretrain:pretrain", self, commands.Pretrain(**settings))
+        return result
+
+    def adopt(self, backbone: str, **settings: Any) -> "Adopted":
+        """Take a net that others trained as a model; see `likewise adopt`."""
+        given = commands.Adopt(backbone=backbone, **settings)
+        result: Adopted = _run("training.adopt:adopt", self, given)
         return result
 
     def embed(self, **settings: Any) -> "Embedded":

@@ -48,6 +48,7 @@ COMMANDS = {
     "ingest": Command(settings.Ingest, "likewise.images.ingest:ingest"),
     "views": Command(settings.Views, "likewise.evaluation.view_sheet:views"),
     "pretrain": Command(settings.Pretrain, "likewise.training.pretrain:pretrain"),
+    "adopt": Command(settings.Adopt, "likewise.training.adopt:adopt"),
     "embed": Command(settings.Embed, "likewise.neighbours.embedding:embed"),
     "label": Command(settings.Label, "likewise.serve:label"),
     "people add": Command(settings.PeopleAdd, "likewise.people:add_person"),

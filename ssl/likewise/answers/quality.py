@@ -82,7 +82,7 @@ def _models(workspace: Workspace) -> Iterable[Model]:
             name=str(meta["model"]),
             fingerprint=str(meta["fingerprint"]),
             began=datetime.fromisoformat(run["started"]),
-            learnt=run["kind"] != "pretrain",
+            learnt=run["kind"] not in ("adopt", "pretrain"),
             before=figures.get("before", {}).get("auc"),
             after=figures.get("after", {}).get("auc"),
             held_out=int(figures.get("before", {}).get("answers", 0)),

@@ -23,7 +23,7 @@ class Record:
 
     folder: Path
     kind: str
-    """pretrain or finetune."""
+    """adopt, pretrain or finetune."""
     settings: dict[str, Any]
     started: datetime
 
@@ -47,7 +47,7 @@ class Record:
         """How many there will be."""
         if self.kind == "finetune":
             return math.ceil(int(self.settings["steps"]) / STEPS_PER_EPOCH)
-        return int(self.settings["epochs"])
+        return int(self.settings.get("epochs", 0))
 
     @property
     def rows(self) -> list[Row]:

@@ -9,10 +9,11 @@ import dataclasses
 import json
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from likewise import __version__
 from likewise.errors import LikewiseError, UsageError
@@ -22,7 +23,9 @@ from likewise.workspace import Workspace
 
 FORMAT = 1
 KEPT = "kept.json"
-Kind = Literal["pretrain", "finetune"]
+Kind = Literal["adopt", "pretrain", "finetune"]
+UNTAUGHT: tuple[Kind, ...] = ("adopt", "pretrain")
+"""Kinds whose models have learnt from no answers."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +174,10 @@ def keep_parent(run: Run, parent: Run, why: str) -> None:
     write_json(run.folder / KEPT, {"model": parent.name, "why": why})
 
 
-def finished_run(workspace: Workspace, name: str | None, kind: Kind | None = None) -> Run:
-    """The named run, else the newest finished one (of a kind).
+def finished_run(
+    workspace: Workspace, name: str | None, kinds: Collection[Kind] = get_args(Kind)
+) -> Run:
+    """The named run, else the newest finished one of these kinds.
 
     Raises:
         UsageError: no run of that name.
@@ -190,7 +195,7 @@ def finished_run(workspace: Workspace, name: str | None, kind: Kind | None = Non
                 return run
         known = ", ".join(run.name for run in runs) or "none yet"
         raise UsageError(f"--model: no run {name!r} in {workspace.path} (there are: {known})")
-    finished = [run for run in runs if run.finished and kind in (None, run.kind)]
+    finished = [run for run in runs if run.finished and run.kind in kinds]
     if not finished:
         raise LikewiseError(f"{workspace.path} has no trained model yet; run `likewise pretrain`")
     return finished[-1]

@@ -1,5 +1,6 @@
 """Weights that somebody else trained, from a file into a net."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ def load_weights(net: nn.Module, file: Path) -> None:
     """
     if not file.is_file():
         raise UsageError(f"--init: no file {file}; say random, pretrained, or a weights file")
-    state = _read_weights(file)
     own = net.state_dict()
+    state = _as_timm_names(net, _read_weights(file))
     fitting = {key: value for key, value in state.items() if key in own}
     missing = [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]
     misfits = [key for key, value in fitting.items() if value.shape != own[key].shape]
@@ -32,6 +33,23 @@ def load_weights(net: nn.Module, file: Path) -> None:
             "choose the --backbone that it belongs to"
         )
     net.load_state_dict(fitting, strict=False)
+
+
+def _as_timm_names(net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as published, for another side or with other names, as a net of timm has them.
+
+    timm keeps such a conversion (of DINOv2, SigLIP, ...) beside the class of the net.
+    """
+    own = net.state_dict()
+    fits = own.keys() <= state.keys() and all(own[key].shape == state[key].shape for key in own)
+    convert = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+    if fits or convert is None:
+        return state
+    try:
+        converted: dict[str, Tensor] = convert(state, net)
+    except (KeyError, RuntimeError, TypeError, ValueError):
+        return state  # not its weights: what does not fit is told
+    return converted
 
 
 def _read_weights(file: Path) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from likewise.settings.labelling import (
     Strategy,
 )
 from likewise.settings.learning import (
+    Adopt,
     Demo,
     Depth,
     Embed,
@@ -29,6 +30,7 @@ from likewise.settings.retrieval import Search, Verify
 from likewise.settings.sorting import Duplicates, Groups
 
 __all__ = [
+    "Adopt",
     "AnswersExport",
     "AnswersImport",
     "Common",

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tyro.conf import Positional
+
 from likewise.settings.common import Common, Precision, Preset
 
 Loss = Literal["contrastive", "triplet", "supcon"]
 
-Depth = Literal["auto", "head", "backbone"]
+Depth = Literal["auto", "head", "adapters", "backbone"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,20 @@ class Pretrain(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adopt(Common):
+    """Take a net that others trained (DINOv2, SigLIP, ConvNeXt, ...) as a model, as it is."""
+
+    backbone: Positional[str]
+    """torchvision or timm name: resnet50, vit_small_patch14_dinov2.lvd142m, ..."""
+    init: str = "pretrained"
+    """pretrained (downloads), or a local weights file."""
+    image_size: int = 0
+    """Side of the input in pixels. 0: the net's own. Smaller is faster."""
+    name: str | None = None
+    """Name of the run. [default: the backbone's]"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Embed(Common):
     """Compute the embedding of every image and build the neighbour index."""
 
@@ -91,9 +107,11 @@ class Finetune(Common):
 
     depth: Depth = "auto"
     """What is taught. head: a linear map of the embedding, in seconds, which counts only as far as
-    tests on hidden answers allow. backbone: the whole net, with the loss below. auto: head."""
+    tests on hidden answers allow. backbone: the whole net, with the loss below. adapters: the same
+    with the net's weights frozen, through a low-rank matrix beside each (LoRA, Hu 2022); for large
+    nets and few answers. auto: head, or backbone where --model has a head."""
     loss: Loss = "supcon"
-    """For the backbone: contrastive (Hadsell 2006), triplet, or supcon (Khosla 2020)."""
+    """For backbone and adapters: contrastive (Hadsell 2006), triplet, or supcon (Khosla 2020)."""
     model: str | None = None
     """Name of the run to start from. [default: the newest pretrained model]"""
     hold_out: float = 0.2
@@ -108,11 +126,13 @@ class Finetune(Common):
     """Margin of the contrastive and triplet losses (Euclidean distance of unit vectors: 0 to 2)."""
     temperature: float = 0.1
     """Temperature of the supervised contrastive loss."""
+    rank: int = 8
+    """Rank of the adapters."""
     spread: int = 0
-    """For the backbone: images, besides those answered about, whose group follows surely enough
-    from answers and embedding to be taught too."""
+    """For backbone and adapters: images, besides those answered about, whose group follows surely
+    enough from answers and embedding to be taught too."""
     simsiam: float = 0.0
-    """For the backbone: weight of SimSiam's loss on the two views of each image."""
+    """For backbone and adapters: weight of SimSiam's loss on the two views of each image."""
     workers: int = -1
     """Processes that make views. -1: chosen from the cores."""
     precision: Precision = "auto"

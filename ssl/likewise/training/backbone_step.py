@@ -57,7 +57,7 @@ class BackboneStep:
             run=self.parent if why else self.stored,
             fingerprint=fingerprint,
             parent=self.parent,
-            depth="backbone",
+            depth=self.settings.depth,
             blend=0.0,
             loss=self.settings.loss,
             answers=len(self.answers),

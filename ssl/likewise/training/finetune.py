@@ -2,14 +2,15 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 
 from likewise.answers.reserved import reserved, trainable
 from likewise.answers.standing import Answer
 from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.store import Images, open_images
-from likewise.models.runs import Run, discard, finished_run, resumable, start_run
-from likewise.settings import Finetune, config_of
+from likewise.models.runs import UNTAUGHT, Run, discard, finished_run, resumable, start_run
+from likewise.settings import Depth, Finetune, config_of
 from likewise.training.answered import FEWEST_ANSWERS, basis_of
 from likewise.training.backbone_step import BackboneStep
 from likewise.training.finetuned import Finetuned
@@ -29,7 +30,7 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
     """
     _check(settings)
     images = open_images(workspace.require())
-    parent = finished_run(workspace, settings.model, None if settings.model else "pretrain")
+    parent = finished_run(workspace, settings.model, UNTAUGHT)
     with open_answers(workspace) as store:
         settled, standing = store.settled(), store.current()
     answers = answers_to_learn(images, settled, standing)
@@ -38,7 +39,7 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
             f"{len(answers)} similar or dissimilar answers are too few to learn from (at least "
             f"{FEWEST_ANSWERS}, better 100); give some with `likewise label`"
         )
-    depth = _depth(settings, parent)
+    settings = replace(settings, depth=_depth(settings, parent))
     basis = basis_of(workspace, images, parent, settings, standing)
     config = config_of(settings) | {"answers": _digest(answers), "parent": parent.fingerprint}
     with workspace.lock("runs"):
@@ -46,7 +47,7 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
             workspace, "finetune", config, name=settings.name, parent=parent.fingerprint
         )
         try:
-            if depth == "head":
+            if settings.depth == "head":
                 return teach_head(answers, basis, parent, run, settings)
             return BackboneStep(images, answers, basis, parent, run, settings).run()
         except LikewiseError:
@@ -72,7 +73,7 @@ def answers_to_learn(
     ]
 
 
-def _depth(settings: Finetune, parent: Run) -> str:
+def _depth(settings: Finetune, parent: Run) -> Depth:
     headed = bool(parent.architecture.get("head"))
     if settings.depth == "auto":
         return "backbone" if headed else "head"
@@ -87,8 +88,9 @@ def _depth(settings: Finetune, parent: Run) -> str:
 def _check(settings: Finetune) -> None:
     if not 0 <= settings.hold_out < 1:
         raise UsageError("--hold-out must be at least 0 and below 1")
-    if settings.steps < 1 or settings.batch_size < 4:
-        raise UsageError("--steps must be at least 1, --batch-size at least 4")
+    for name, least in (("steps", 1), ("batch_size", 4), ("rank", 1)):
+        if getattr(settings, name) < least:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least {least}")
     if min(settings.spread, settings.simsiam) < 0:
         raise UsageError("--spread and --simsiam must not be negative")
     if min(settings.lr, settings.temperature, settings.margin) <= 0:

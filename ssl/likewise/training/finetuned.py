@@ -19,7 +19,7 @@ class Finetuned:
     fingerprint: str
     parent: Run
     depth: str
-    """head or backbone."""
+    """head, adapters or backbone."""
     blend: float
     """The part of the head in the new vectors, 0 to 1; 0 where there is none."""
     loss: str

@@ -1,4 +1,4 @@
-"""Training a whole net on answers: contrastive, triplet or supervised contrastive loss."""
+"""Training a net, or adapters in it, on answers: contrastive, triplet or supcon loss."""
 
 import math
 from collections.abc import Sequence
@@ -20,6 +20,7 @@ from likewise.models.runs import Run
 from likewise.models.simsiam import SimSiam
 from likewise.progress import say
 from likewise.settings import Finetune
+from likewise.training.adapters import adapt, merge
 from likewise.training.answer_sampler import STEPS_PER_EPOCH, AnswerSampler
 from likewise.training.batches import Request, divide_cores, view_batches
 from likewise.training.loop import Training, load_checkpoint, precision_of, train
@@ -53,6 +54,8 @@ class Tuning:
         self.backbone = start.train()
         self.backbone.to(memory_format=torch.channels_last)
         torch.manual_seed(settings.seed)
+        if settings.depth == "adapters":
+            adapt(self.backbone, settings.rank)
         self.workers, threads = divide_cores(settings.workers)
         torch.set_num_threads(threads)
         precision = precision_of(run, settings.precision)
@@ -62,9 +65,8 @@ class Tuning:
             SimSiam(self.backbone, 2 * dim, dim // 2) if settings.simsiam else self.backbone
         )
         self.model.to(self.machine.device)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=settings.lr, weight_decay=1e-4
-        )
+        learning = [each for each in self.model.parameters() if each.requires_grad]
+        self.optimizer = torch.optim.AdamW(learning, lr=settings.lr, weight_decay=1e-4)
         self.sampler = AnswerSampler(answers, images.positions, settings.batch_size, settings.seed)
 
     def run(self) -> str:
@@ -102,6 +104,7 @@ class Tuning:
             pin_memory=self.machine.device.type == "cuda",
         )
         train(training, position, batches)
+        merge(self.backbone)
         fingerprint = save_model(self.stored.model_file, self.backbone)
         self.stored.checkpoint_file.unlink(missing_ok=True)
         return fingerprint
@@ -146,10 +149,11 @@ class Tuning:
     def _trial(self, machine: Machine) -> Tensor:
         size = self.backbone.architecture.image_size
         noise = torch.zeros(min(self.settings.batch_size, 64), size, size, 3, dtype=torch.uint8)
+        training = self.backbone.training
         self.backbone.eval().to(machine.device)
         with torch.random.fork_rng(), machine.autocast():
             h: Tensor = self.backbone(self.backbone.normalise(noise.to(machine.device)))
         loss = h.float().mean()
         loss.backward()  # type: ignore[no-untyped-call]
-        self.backbone.train().zero_grad(set_to_none=True)
+        self.backbone.train(training).zero_grad(set_to_none=True)
         return loss.detach()
