@@ -188,6 +188,18 @@ def test_the_same_seed_gives_the_same_head() -> None:
     assert one.trials == two.trials
 
 
+def test_where_duels_are_fought_groups_are_of_placed_images() -> None:
+    """Hidden placed images are found too easily there to say how well others are told."""
+    vectors, of = pictures(500)
+    rows, similarities = graph_of(vectors)
+    placement = placed(of, 80, 1)
+    free = learn(vectors, rows, similarities, placement)
+    fought = learn(vectors, rows, similarities, placement, duels=Score(1, 0, 0))
+    assert (free.spread.groups >= 0).sum() > len(placement.rows)
+    assert np.array_equal(np.flatnonzero(fought.spread.groups >= 0), np.sort(placement.rows))
+    assert np.array_equal(fought.spread.groups[placement.rows], placement.groups)
+
+
 def test_images_held_out_change_nothing() -> None:
     vectors, of = pictures(500)
     among = np.arange(500) < 400

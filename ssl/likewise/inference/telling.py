@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int, Int64
 
+from likewise.answers.duels import NO_SCORE, score_of
 from likewise.answers.ledger import Ledger
 from likewise.answers.placement import Placement
 from likewise.errors import LikewiseError
@@ -12,7 +13,7 @@ from likewise.evaluation.prospects import belief_on
 from likewise.images.store import Images
 from likewise.models.runs import run_with
 from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings
-from likewise.training.spread import ABSTAIN, Trust, spread, trust_in
+from likewise.training.spread import ABSTAIN, Trust, placed_alone, spread, trust_in
 from likewise.workspace import Workspace
 
 _NEAREST = 10
@@ -51,8 +52,11 @@ def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: L
     gone = [each for each, there in zip(ids, here, strict=True) if not there]
     placement = belief_on(embeddings, ledger, gone).placement()
     neighbours, similarities = embeddings.neighbours()
-    trust = _earlier_trust(workspace, embeddings, placement)
-    found = spread(neighbours, similarities, placement, here, trust)
+    if _duelled(ledger):  # placed images lay near each other already: they cannot tell of others
+        found = placed_alone(placement, len(ids))
+    else:
+        trust = _earlier_trust(workspace, embeddings, placement)
+        found = spread(neighbours, similarities, placement, here, trust)
     answered = np.zeros(len(ids), bool)
     answered[placement.rows] = True
     near = mean_similarity(neighbours, similarities, here)
@@ -67,6 +71,11 @@ def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: L
         outlier=outlier[kept],
         undiscovered=float(placement.undiscovered),
     )
+
+
+def _duelled(ledger: Ledger) -> bool:
+    answers = (each for pair in ledger.answered() for each in ledger.answers_on(pair))
+    return score_of(answers) != NO_SCORE
 
 
 def _earlier_trust(

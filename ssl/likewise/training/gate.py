@@ -22,7 +22,7 @@ from likewise.answers.rivals import Rivals
 from likewise.models.heads import Head, untouched
 from likewise.training.rounds import Pool, blended, pool_of, pool_trust, rivals_of, teach
 from likewise.training.sample import MOST, sample_of
-from likewise.training.spread import Spread, Trust
+from likewise.training.spread import Spread, Trust, placed_alone
 from likewise.training.trials import SHARES, Gains, known_gains, new_gains
 
 LEAST = 0.05
@@ -60,7 +60,7 @@ class Learnt:
 
     head: Head
     spread: Spread
-    """Of all images, where it is told surely."""
+    """Of all images, where it is told surely; where duels are fought, of the placed ones."""
     trials: tuple[Trial, ...]
     rivals: Rivals | None
     """For the next duels; None where nothing could be taught."""
@@ -101,6 +101,8 @@ def learn(
     pool = pool_of(vectors, neighbours, similarities, among, seed)
     trust = pool_trust(pool, placement, seed)
     told, head = teach(pool, placement, trust, seed)
+    if duels != NO_SCORE:  # placed images lay near each other already: they cannot tell of others
+        told = placed_alone(placement, len(vectors))
     if not head.blend:
         return Learnt(head, told, (), None)
     if duels == NO_SCORE and unseen_share(placement) <= STRANGE:

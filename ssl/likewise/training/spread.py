@@ -75,10 +75,9 @@ def spread(
             graph that was made with the placement needs the trust of one that was not.
     """
     count = len(neighbours)
-    groups = np.full(count, ABSTAIN, dtype=np.int64)
-    confidence = np.zeros(count)
+    result = placed_alone(placement, count)
     if len(placement.rows) == 0:
-        return Spread(groups, confidence)
+        return result
     graph = neighbour_graph(neighbours, similarities, among)
     found = arrived(graph, placement)
     trust = trust or _trust_in(graph, placement)
@@ -93,7 +92,14 @@ def spread(
     certain = int((sure[met] >= LEAST).sum())
     told = met[: max(certain, round(trust.told * len(met)))]
     told = told[sure[told] > 0]
-    groups[told], confidence[told] = found.best[told], sure[told]
+    result.groups[told], result.confidence[told] = found.best[told], sure[told]
+    return result
+
+
+def placed_alone(placement: Placement, count: int) -> Spread:
+    """Of ``count`` images only those that answers placed; the others are left open."""
+    groups = np.full(count, ABSTAIN, dtype=np.int64)
+    confidence = np.zeros(count)
     groups[placement.rows], confidence[placement.rows] = placement.groups, placement.confidence
     return Spread(groups, confidence)
 
