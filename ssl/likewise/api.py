@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from likewise.images.ingest import IngestResult
     from likewise.images.store import Images
     from likewise.inference.copies import DuplicatesFound
+    from likewise.inference.gallery import Gallery
     from likewise.inference.search import Hits, ImageSearch
     from likewise.inference.sorted_images import GroupsFound
     from likewise.inference.verified_pairs import VerifiedPairs
@@ -135,6 +136,11 @@ class Workspace(workspace.Workspace):
         """Sort all images into groups; see `likewise groups`."""
         result: GroupsFound = _run("inference.sorting:groups", self, commands.Groups(**settings))
         return result
+
+    def gallery(self) -> "Gallery":
+        """Classes known by exemplars: add, remove, classify; see `likewise gallery`."""
+        opened: Gallery = _function("inference.gallery:Gallery")(self)
+        return opened
 
     def status(self) -> "WorkspaceStatus":
         """What the workspace holds and what to do next; see `likewise status`."""

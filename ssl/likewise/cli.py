@@ -63,6 +63,17 @@ COMMANDS = {
     "verify": Command(settings.Verify, "likewise.inference.verify:verify"),
     "duplicates": Command(settings.Duplicates, "likewise.inference.duplicates:duplicates"),
     "groups": Command(settings.Groups, "likewise.inference.sorting:groups"),
+    "gallery add": Command(settings.GalleryAdd, "likewise.inference.gallery_jobs:gallery_add"),
+    "gallery remove": Command(
+        settings.GalleryRemove, "likewise.inference.gallery_jobs:gallery_remove"
+    ),
+    "gallery list": Command(settings.GalleryList, "likewise.inference.gallery_jobs:gallery_list"),
+    "gallery classify": Command(
+        settings.GalleryClassify, "likewise.inference.gallery_jobs:gallery_classify"
+    ),
+    "gallery evaluate": Command(
+        settings.GalleryEvaluate, "likewise.inference.few_shot:gallery_evaluate"
+    ),
     "status": Command(settings.Status, "likewise.status:status"),
 }
 

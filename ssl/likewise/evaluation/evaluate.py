@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Int64, Shaped
+from jaxtyping import Float32, Int64, Shaped, UInt8
 
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.scores import scores
@@ -176,18 +176,23 @@ def choose_images(
 
 
 def raw_pixels(images: Images, rows: Rows) -> Float32[np.ndarray, "n 3072"]:
-    """The baseline embedding: each image squeezed to 32x32 RGB, flattened, of unit length.
+    """The baseline embedding of some images; see `raw_vector`."""
+    vectors = np.empty((len(rows), _SIDE * _SIDE * 3), np.float32)
+    for place, row in enumerate(rows.tolist()):
+        vectors[place] = raw_vector(images[row])
+    return vectors
+
+
+def raw_vector(picture: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, " 3072"]:
+    """The baseline embedding: an image squeezed to 32x32 RGB, flattened, of unit length.
 
     Shrinking averages over areas, so that nothing is aliased.
     """
-    vectors = np.empty((len(rows), _SIDE * _SIDE * 3), np.float32)
-    for place, row in enumerate(rows.tolist()):
-        picture = images[row]
-        shrinks = min(picture.shape[:2]) > _SIDE
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        vectors[place] = cv2.resize(picture, (_SIDE, _SIDE), interpolation=how).ravel()
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1))
+    shrinks = min(picture.shape[:2]) > _SIDE
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    squeezed = cv2.resize(picture, (_SIDE, _SIDE), interpolation=how)
+    vector = squeezed.ravel().astype(np.float32)
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1.0), np.float32)
 
 
 def _measure(

@@ -4,6 +4,13 @@ A field's docstring is its help text. Nothing heavy is imported here.
 """
 
 from likewise.settings.common import Common, Precision, Preset, config_of
+from likewise.settings.gallery import (
+    GalleryAdd,
+    GalleryClassify,
+    GalleryEvaluate,
+    GalleryList,
+    GalleryRemove,
+)
 from likewise.settings.images import Ingest, Sample, Views
 from likewise.settings.labelling import (
     AnswersExport,
@@ -40,6 +47,11 @@ __all__ = [
     "Embed",
     "Evaluate",
     "Finetune",
+    "GalleryAdd",
+    "GalleryClassify",
+    "GalleryEvaluate",
+    "GalleryList",
+    "GalleryRemove",
     "Groups",
     "Ingest",
     "Label",
