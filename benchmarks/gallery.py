@@ -1,8 +1,10 @@
 """The gallery: how often it names and errs, and how long it takes among ten thousand classes.
 
+    python benchmarks/gallery.py answers WORKSPACE --count 60
     python benchmarks/gallery.py quality WORKSPACE FOLDER    # class folders that it never saw
-    python benchmarks/gallery.py times                       # made-up classes
+    python benchmarks/gallery.py times --count 10000         # made-up classes
 
+``answers`` stores answers on pairs drawn to measure, true to the folders that images lie in.
 ``quality`` draws galleries of some of the classes, with a single exemplar each, and holds all other
 images of the folder against them: members, and strangers of the other classes. ``times`` makes a
 workspace with a small net of random weights.
@@ -22,8 +24,16 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64
 from PIL import Image
 
+from likewise.answers.calibrating import CalibrationPairs
+from likewise.answers.links import Links
+from likewise.answers.pool import pool_of
+from likewise.answers.standing import Pair, pair_of
+from likewise.answers.store import NewAnswer, open_answers
+from likewise.evaluation.annotator import true_verdict
 from likewise.evaluation.calibration import Calibration
+from likewise.evaluation.truth import read_truth
 from likewise.images.ingest import ingest
+from likewise.images.store import open_images
 from likewise.inference.class_folders import class_folders
 from likewise.inference.gallery import Gallery
 from likewise.inference.gallery_store import NewExemplar
@@ -35,6 +45,7 @@ from likewise.models.nets import build_backbone
 from likewise.models.runs import start_run
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.pictures import embed_pictures
+from likewise.neighbours.vectors import load_embeddings
 from likewise.settings import Embed, Ingest
 from likewise.workspace import Workspace
 
@@ -111,6 +122,29 @@ def line(
     source = ", ".join(f"{name} ({n})" if len(sources) > 1 else name for name, n in sources.items())
     cells = " | ".join(f"{100 * each:.1f} %" for each in np.mean(shares, axis=0))
     print(f"| {count} | {shots} | {source} | {cells} |")
+
+
+def answer(workspace: Workspace, count: int) -> None:
+    """Answer calibration questions from the known classes."""
+    embeddings, images = load_embeddings(workspace), open_images(workspace)
+    classes = dict(zip(images.ids.tolist(), read_truth(images, "folders").tolist(), strict=True))
+    questions, rng = CalibrationPairs(pool_of(embeddings, ())), np.random.default_rng(0)
+    given: dict[Pair, NewAnswer] = {}
+    while len(given) < count:
+        asked = questions.draw(Links(), given, (), rng)
+        if asked is None:
+            break
+        given[pair_of(asked.a, asked.b)] = NewAnswer(
+            *pair_of(asked.a, asked.b),
+            true_verdict(classes[asked.a], classes[asked.b]),
+            "simulated",
+            strategy=asked.strategy,
+            score=asked.score,
+            fingerprint=embeddings.fingerprint,
+        )
+    with open_answers(workspace) as store:
+        store.add(list(given.values()))
+    print(f"{len(given)} answers")
 
 
 def times(count: int) -> None:
@@ -190,13 +224,15 @@ def show(what: str, step: Callable[[], object]) -> None:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("quality", "times"))
+    parser.add_argument("what", choices=("answers", "quality", "times"))
     parser.add_argument("workspace", nargs="?", type=Path)
     parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--classes", type=int, default=10_000)
+    parser.add_argument("--count", type=int, default=10_000)
     options = parser.parse_args()
     if options.what == "times":
-        times(options.classes)
+        times(options.count)
+    elif options.what == "answers":
+        answer(Workspace(options.workspace), options.count)
     else:
         quality(Workspace(options.workspace), options.folder)
 

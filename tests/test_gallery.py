@@ -221,9 +221,9 @@ def test_what_cannot_be_added_is_a_line_and_the_rest_goes_in(
     assert run(embedded, "add", "cat", *files) == 0
     assert "3 images known already" in capsys.readouterr().out
     assert run(embedded, "add", "dog", files[0]) == 1
-    error = capsys.readouterr().err
+    *_, error = capsys.readouterr().err.splitlines()  # before it, progress where it is slow
+    assert error.startswith("likewise: nothing was added: ")
     assert "it is an exemplar of 'cat'" in error
-    assert error.count("\n") == 1
     fresh = picture(tmp_path / "dog.png", 80)
     assert run(embedded, "add", "dog", fresh, files[0]) == 0
     text = capsys.readouterr().out
@@ -288,10 +288,10 @@ def test_many_writers_at_once_lose_nothing(workspace: Workspace) -> None:
             store = GalleryStore(workspace)
             start.wait()
             for each in range(15):
-                image = f"{number:016x}{each:016x}"
+                image = f"{number + 1:016x}{each:016x}"
                 store.add([NewExemplar(f"class {number}-{each}", image, "/x.png", BLANK)])
                 store.add([NewExemplar(f"class {number}", f"{each:032x}", "/x.png", BLANK)])
-            store.remove([f"{number:016x}{0:016x}"])
+            store.remove([f"{number + 1:016x}{0:016x}"])
             store.close()
         except Exception as error:
             wrong.append(error)
