@@ -63,6 +63,10 @@ COMMANDS = {
     "verify": Command(settings.Verify, "likewise.inference.verify:verify"),
     "duplicates": Command(settings.Duplicates, "likewise.inference.duplicates:duplicates"),
     "groups": Command(settings.Groups, "likewise.inference.sorting:groups"),
+    "export": Command(settings.Export, "likewise.export.job:export"),
+    "embeddings export": Command(
+        settings.EmbeddingsExport, "likewise.export.vector_files:export_embeddings"
+    ),
     "status": Command(settings.Status, "likewise.status:status"),
 }
 
