@@ -17,14 +17,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from benchmarks.answers.lite0_weights import write_weights
 from likewise.api import Workspace
 from likewise.errors import LikewiseError, UsageError
 from likewise.export import job, parity, prepare
 from likewise.export.facts import licence_of
-from likewise.export.job import ModelExported, export
+from likewise.export.job import export
 from likewise.images.augmentation import whole_view
 from likewise.images.decode import load
 from likewise.images.ingest import ingest
@@ -35,8 +34,7 @@ from likewise.models.nets import build_backbone
 from likewise.models.runs import Run, start_run
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import load_embeddings
-from likewise.settings import Adopt, Embed, Export, Ingest
-from likewise.training.adopt import adopt
+from likewise.settings import Embed, Export, Ingest
 
 _WITHOUT_LIKEWISE = """
 import sys
@@ -274,48 +272,6 @@ def test_licences_are_told_as_far_as_they_are_known(
     assert "/somebody" not in told
     assert "names no licence" in licence_of(first("torchvision/resnet18", "pretrained"))
     assert "from random ones" in licence_of(first("small", "random"))
-
-
-def export_of(
-    workspace: Workspace, backbone: str, side: int, tmp_path: Path, **settings: Any
-) -> ModelExported:
-    """Adopt a net with random weights from a file, put a head on it, embed and export it."""
-    torch.manual_seed(0)
-    file = tmp_path / "weights.safetensors"
-    if backbone == "tf_efficientnet_lite0":
-        write_weights(file)
-    else:
-        net = build_backbone(backbone, image_size=side).net
-        save_file({key: value.contiguous() for key, value in net.state_dict().items()}, file)
-    found = adopt(workspace, Adopt(backbone=backbone, init=str(file), image_size=side))
-    with_random_head(workspace, found.run)
-    embed(workspace, Embed(precision="float32"))
-    return export(workspace, Export(folder=tmp_path / "out", **settings))
-
-
-NETS = [
-    ("resnet18", 64),  # torchvision's
-    ("tf_efficientnet_lite0", 96),  # with its real ImageNet weights
-    ("vit_small_patch14_dinov2", 56),
-    ("vit_small_patch16_dinov3", 64),
-    ("vit_base_patch16_siglip_224", 64),
-    ("convnext_atto", 64),
-    ("vit_tiny_patch16_224", 64),
-]
-
-
-@pytest.mark.long
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("backbone", "side"), NETS)
-@pytest.mark.parametrize("preprocessing", ["baked", "described"])
-def test_nets_of_others_are_exported_whole(
-    backbone: str, side: int, preprocessing: str, filled: Workspace, tmp_path: Path
-) -> None:
-    workspace = Workspace(filled.path)
-    done = export_of(workspace, backbone, side, tmp_path, preprocessing=preprocessing)
-    assert 0 < done.parity.onnx < 1e-4
-    file = tmp_path / "in" / "3.png"
-    every_snippet_gives(done.folder, file, vector_of(workspace, file))
 
 
 def test_a_small_stem_is_in_the_lines_that_load(filled: Workspace) -> None:
