@@ -216,7 +216,7 @@ def test_answers_go_to_a_frame_and_come_back(here: Workspace, tmp_path: Path) ->
             "path_b": [str(each) for each in files[4:8]],
             "verdict": ["similar", "dissimilar", "unsure", "similar"],
             "annotator": ["ada", None, "ada", "bob"],
-            "time": pd.to_datetime(["2026-01-02T03:04:05.000006Z", *[None] * 3], utc=True),
+            "time": [pd.Timestamp("2026-01-02T03:04:05.000006Z"), pd.NaT, pd.NaT, pd.NaT],
             "extra": [[1], 2, None, 4],
         }
     )

@@ -57,8 +57,10 @@ def program_of(whole: Whole) -> ExportedProgram:
     except Exception as error:  # whatever an unusual net may raise
         name = whole.backbone.architecture.name
         raise LikewiseError(f"{name} cannot be exported: {reason_of(error)}") from error
-    for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # the paths of this machine's files
+    for module in program.graph_module.modules():
+        if isinstance(module, torch.fx.GraphModule):
+            for node in module.graph.nodes:
+                node.meta.pop("stack_trace", None)  # the paths of this machine's files
     return program
 
 
