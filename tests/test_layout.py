@@ -16,6 +16,7 @@ LAYERS = [
     {"answers"},
     {"training", "evaluation"},
     {"inference"},
+    {"export"},
     {"demo", "jobs", "people", "serve", "status", "api", "cli"},
 ]
 

@@ -74,6 +74,10 @@ COMMANDS = {
     "gallery evaluate": Command(
         settings.GalleryEvaluate, "likewise.inference.few_shot:gallery_evaluate"
     ),
+    "export": Command(settings.Export, "likewise.export.job:export"),
+    "embeddings export": Command(
+        settings.EmbeddingsExport, "likewise.export.vector_files:export_embeddings"
+    ),
     "status": Command(settings.Status, "likewise.status:status"),
 }
 

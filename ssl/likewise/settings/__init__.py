@@ -4,6 +4,7 @@ A field's docstring is its help text. Nothing heavy is imported here.
 """
 
 from likewise.settings.common import Common, Precision, Preset, config_of
+from likewise.settings.exporting import EmbeddingsExport, Export
 from likewise.settings.gallery import (
     GalleryAdd,
     GalleryClassify,
@@ -45,7 +46,9 @@ __all__ = [
     "Depth",
     "Duplicates",
     "Embed",
+    "EmbeddingsExport",
     "Evaluate",
+    "Export",
     "Finetune",
     "GalleryAdd",
     "GalleryClassify",
