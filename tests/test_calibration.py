@@ -284,16 +284,16 @@ def test_images_in_reserve_come_when_all_others_are_done() -> None:
     a, b, c, d = pool.ids
     near, far = links_from([answer(1, a, b)]), links_from([answer(1, a, b), answer(2, b, c)])
     first, last = (any_open_pair(pool, each, (), "random") for each in (near, far))
-    assert first is not None and {first.a, first.b} == {a, c}
-    assert last is not None and {last.a, last.b} == {a, d}
+    assert first is not None
+    assert {first.a, first.b} == {a, c}
+    assert last is not None
+    assert {last.a, last.b} == {a, d}
     assert any_open_pair(pool, links_from([answer(n, a, e) for n, e in enumerate((b, c, d), 1)]),
                          (), "random") is None  # fmt: skip
 
 
 @pytest.mark.parametrize("count", [FEWEST_TO_RESERVE - 1, FEWEST_TO_RESERVE])
-def test_small_pools_have_nothing_to_spare(
-    count: int, tmp_path: Path
-) -> None:
+def test_small_pools_have_nothing_to_spare(count: int, tmp_path: Path) -> None:
     pool = pool_of(
         embeddings_of(tmp_path, unit(np.random.default_rng(0).normal(size=(count, 4)))), ()
     )
