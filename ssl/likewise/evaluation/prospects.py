@@ -130,7 +130,7 @@ def forecast_with(belief: Belief, learnt: Collection[str] = (), seed: int = 0) -
     fresh = np.array([each not in learnt for each in ids], dtype=bool)
     rates, answers = belief.rates.common, max(1, len(belief.answers))
     mistaken, misled = rates.miss + rates.false, misled_share(belief)
-    return forecast(pool.vectors, pool.rows, placement, answers, fresh, mistaken, misled, seed)
+    return forecast(pool.vectors, pool.every, placement, answers, fresh, mistaken, misled, seed)
 
 
 def misled_share(belief: Belief) -> float:
@@ -184,7 +184,7 @@ def rates_with(
     """
     places = embeddings.positions
     used = [each for each in drawn if each.a in places and each.b in places]
-    rows = pool_of(embeddings, held_out).rows
+    rows = pool_of(embeddings, held_out).every
     if len(used) < FEWEST_DRAWN or len(rows) < 2:
         return None
     pairs = np.array([[places[each.a], places[each.b]] for each in used])
@@ -219,7 +219,8 @@ def _weights(
         except LikewiseError:
             continue  # gone: its answers count as they are
         asked_at = np.array([0.0 if each is None else each for each in scores])
-        population = similarity_sample(older.vectors, pool_of(older, held_out).rows)
+        pool = pool_of(older, held_out)
+        population = similarity_sample(older.vectors, pool.every, pool.reserve)
         weights[places] = draw_weights(asked_at, population)
     return weights
 
