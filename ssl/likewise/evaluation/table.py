@@ -31,6 +31,17 @@ class ModelScores:
 
 def table_lines(models: Sequence[ModelScores]) -> list[str]:
     """A line per model: figures with intervals, the best of each column marked with a star."""
+    cells = table_cells(models)
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    return [lines[0], "-" * (sum(widths) + 2 * len(METRICS)), *lines[1:]]
+
+
+def table_cells(models: Sequence[ModelScores]) -> list[list[str]]:
+    """The cells of that table, the headings first."""
     best = {metric: best_of(metric, models) for metric in METRICS}
     cells = [["model", *METRICS]]
     for model in models:
@@ -41,12 +52,7 @@ def table_lines(models: Sequence[ModelScores]) -> list[str]:
             for metric in METRICS
         ]
         cells.append([model.name, *figures])
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
-    return [lines[0], "-" * (sum(widths) + 2 * len(METRICS)), *lines[1:]]
+    return cells
 
 
 def best_of(metric: Metric, models: Sequence[ModelScores]) -> float:

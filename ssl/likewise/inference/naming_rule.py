@@ -24,12 +24,13 @@ from likewise.inference.open_set import (
     threshold_above,
     threshold_of,
 )
+from likewise.notebook import Displayed
 
 Source = Literal["classes", "answers", "images", "few classes", "nothing"]
 
 
 @dataclass(frozen=True)
-class NamingRule:
+class NamingRule(Displayed):
     """Where names begin."""
 
     similarity: float
