@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from IPython.lib.pretty import pretty
 from nbclient import NotebookClient
 from PIL import Image
 
@@ -53,7 +54,7 @@ def test_every_result_of_the_api_is_displayed() -> None:
     ]
     told = [each for each in results if hasattr(each, "as_text")]
     assert len(told) >= 18
-    assert all(hasattr(each, "_repr_html_") for each in told)
+    assert all(issubclass(each, notebook.Displayed) for each in told)
 
 
 def test_text_is_escaped_and_tells_paths_from_here(
@@ -105,6 +106,14 @@ def test_a_query_from_elsewhere_is_shown_and_one_that_is_gone_is_not(here: Works
     assert np.allclose(pictures_in(shown(hits))[0].mean(axis=(0, 1)), [250, 10, 10], atol=4)
     file.unlink()
     assert len(pictures_in(shown(hits))) == 3
+
+
+def test_ipython_shows_text_with_paths_from_here(here: Workspace) -> None:
+    hits = here.search(here.images().path(0), top=2)
+    told = pretty(hits)
+    assert hits.results[1].path.name in told
+    assert str(here.path.parent) not in told
+    assert pretty(here.images()) == "<24 images, 0 of them held out>"
 
 
 def test_two_images_are_shown_with_the_verdict(here: Workspace) -> None:

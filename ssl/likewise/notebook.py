@@ -23,6 +23,8 @@ SIDE = 96
 """Longer side of a picture on the page, in CSS pixels."""
 _KEPT = 144
 """Longer side of a picture in the file: sharp on most screens, and a few kilobytes."""
+_LETTERS = 18
+"""Of a line below a picture, so that it is about as wide."""
 _COMMAND_NEXT = ("next: likewise ", "next: `likewise ")
 
 
@@ -32,10 +34,22 @@ class _Told(Protocol):
 
 
 class Displayed:
-    """A result that a notebook displays as the command prints it, unless it has pictures."""
+    """A result that a notebook displays as the command prints it, unless it has pictures.
+
+    IPython in a terminal, and viewers without HTML, have the text.
+    """
 
     def _repr_html_(self: _Told) -> str:
         return text(self.as_text())
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # Not a method: IPython asks a dataclass's own repr before what is inherited.
+        setattr(cls, "_repr_pretty_", _pretty)  # noqa: B010 - mypy knows no such attribute
+
+
+def _pretty(result: _Told, printer: Any, cycle: bool) -> None:
+    printer.text(local(result.as_text()))
 
 
 @dataclass(frozen=True)
@@ -121,8 +135,13 @@ def _inner(cell: Any) -> str:
 
 
 def _tile(cell: Cell) -> str:
-    captions = "".join(f"<br>{html.escape(each)}" for each in cell.lines)
+    captions = "".join(f"<br><small>{html.escape(_cut(each))}</small>" for each in cell.lines)
     return _picture(cell.picture, SIDE) + captions
+
+
+def _cut(words: str) -> str:
+    """The end of a line says more: it is a file's name."""
+    return words if len(words) <= _LETTERS else f"…{words[1 - _LETTERS :]}"
 
 
 def _picture(picture: "Rgb | None", side: int) -> str:

@@ -85,8 +85,9 @@ def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iter
 @contextmanager
 def _line_in_place() -> Iterator[Callable[[str], None]]:
     """A line of a notebook: what is shown takes the place of what was shown before."""
-    from IPython.display import display
+    from IPython import display as ipython
 
+    display: Any = ipython.display
     handle: Any = None
 
     def show(text: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from likewise.evaluation.scores import LOWER_IS_BETTER, METRICS, Metric, Scores
+from likewise.notebook import Markup, table
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,6 @@ class ModelScores:
 
 def table_lines(models: Sequence[ModelScores]) -> list[str]:
     """A line per model: figures with intervals, the best of each column marked with a star."""
-    cells = table_cells(models)
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
-    return [lines[0], "-" * (sum(widths) + 2 * len(METRICS)), *lines[1:]]
-
-
-def table_cells(models: Sequence[ModelScores]) -> list[list[str]]:
-    """The cells of that table, the headings first."""
     best = {metric: best_of(metric, models) for metric in METRICS}
     cells = [["model", *METRICS]]
     for model in models:
@@ -52,7 +42,26 @@ def table_cells(models: Sequence[ModelScores]) -> list[list[str]]:
             for metric in METRICS
         ]
         cells.append([model.name, *figures])
-    return cells
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    return [lines[0], "-" * (sum(widths) + 2 * len(METRICS)), *lines[1:]]
+
+
+def table_html(models: Sequence[ModelScores]) -> str:
+    """The same for a notebook: the best of each column in bold, intervals below."""
+    best = {metric: best_of(metric, models) for metric in METRICS}
+    rows: list[list[str]] = []
+    for model in models:
+        values, intervals = model.scores.values, model.scores.intervals
+        rows.append([model.name])
+        for metric in METRICS:
+            figure = _figure(values[metric])
+            strong = f"<b>{figure}</b>" if values[metric] == best[metric] else figure
+            rows[-1].append(Markup(f"{strong}<br><small>{_bracket(intervals[metric])}</small>"))
+    return table(("model", *METRICS), rows)
 
 
 def best_of(metric: Metric, models: Sequence[ModelScores]) -> float:

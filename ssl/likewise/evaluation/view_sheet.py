@@ -11,7 +11,7 @@ from likewise.evaluation.sheets import contact_sheet
 from likewise.files import replacing
 from likewise.images.augmentation import Recipe, Views, whole_view
 from likewise.images.store import Images, open_images
-from likewise.notebook import sheet, text
+from likewise.notebook import Displayed, sheet, text
 from likewise.settings import Pretrain
 from likewise.settings import Views as ViewsSettings
 from likewise.training.pretrain import default_size, pick_recipe
@@ -19,7 +19,7 @@ from likewise.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class ViewSheet:
+class ViewSheet(Displayed):
     """Where the picture lies, and what it shows."""
 
     picture: Path

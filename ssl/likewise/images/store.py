@@ -63,6 +63,9 @@ class Images:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        return f"<{len(self):,} images, {int(self.held_out.sum()):,} of them held out>"
+
     def _repr_html_(self) -> str:
         """How many there are, and some of them, drawn at even distances."""
         rows = np.linspace(0, len(self) - 1, min(len(self), _SHOWN)).round().astype(int).tolist()

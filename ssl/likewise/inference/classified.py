@@ -14,6 +14,7 @@ from likewise.inference.gallery_changes import counted, failure_lines, failures_
 from likewise.inference.naming_rule import NamingRule
 from likewise.inference.table_files import one_line
 from likewise.neighbours.pictures import Look
+from likewise.notebook import Displayed
 
 COLUMNS = ("path", "class", "similarity", "probability", "nearest", "exemplar", "id")
 _SHOWN = 40
@@ -52,7 +53,7 @@ class Recognised:
 
 
 @dataclass(frozen=True)
-class Classified:
+class Classified(Displayed):
     """All images that were to be recognised."""
 
     results: tuple[Recognised, ...]

@@ -9,6 +9,7 @@ from likewise.inference.keepers import Copy
 from likewise.inference.near import NearGroups
 from likewise.inference.table_files import one_line
 from likewise.neighbours.pictures import Look
+from likewise.notebook import Displayed
 
 COLUMNS = ("group", "keep", "path", "id", "width", "height", "bytes", "sharpness", "weakest")
 _SHOWN, _LINES = 10, 6
@@ -44,7 +45,7 @@ class DuplicateGroup:
 
 
 @dataclass(frozen=True)
-class DuplicatesFound:
+class DuplicatesFound(Displayed):
     """What was found. No file was changed."""
 
     groups: tuple[DuplicateGroup, ...]

@@ -78,11 +78,11 @@ def duplicates(found: DuplicatesFound, look: Look) -> str:
     """A row for each of the first groups, the file to keep first."""
     rows = []
     for number, each in enumerate(found.groups[:_ROWS], 1):
-        copies = each.copies[:_MEMBERS]
-        pictures = look([(copy.id, copy.paths[0]) for copy in copies])
+        files = [(copy, path) for copy in each.copies for path in copy.paths][:_MEMBERS]
+        pictures = look([(copy.id, path) for copy, path in files])
         cells = [
-            Cell(picture, (_name(copy.paths[0]), f"{copy.width} x {copy.height}"))
-            for copy, picture in zip(copies, pictures, strict=True)
+            Cell(picture, (_name(path), f"{copy.width} x {copy.height}"))
+            for (copy, path), picture in zip(files, pictures, strict=True)
         ]
         rows.append((number, len(each.paths), each.kind, notebook.tiles(cells, _MEMBERS)))
     told = "".join(map(notebook.line, found.summary()))

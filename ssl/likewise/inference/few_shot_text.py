@@ -6,7 +6,7 @@ from typing import Any, Literal
 from likewise.evaluation.episodes import Figure
 from likewise.images.scan import Failure
 from likewise.inference.gallery_changes import counted, failure_lines, failures_json
-from likewise.notebook import line, table
+from likewise.notebook import Displayed, line, table
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FewShotModel:
 
 
 @dataclass(frozen=True)
-class FewShot:
+class FewShot(Displayed):
     """What was measured: raw pixels first, then the newest model."""
 
     protocol: Literal["episodes", "omniglot runs"]

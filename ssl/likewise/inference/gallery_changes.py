@@ -95,7 +95,7 @@ class GalleryRemoved(Displayed):
 
 
 @dataclass(frozen=True)
-class GalleryListed:
+class GalleryListed(Displayed):
     """The classes, in the order in which they came."""
 
     classes: Mapping[str, tuple[Exemplar, ...]]

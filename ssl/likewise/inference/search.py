@@ -19,6 +19,7 @@ from likewise.images.store import open_images
 from likewise.neighbours.pictures import Look, Picture, embed_picture, pixels_of
 from likewise.neighbours.search import search as exact_search
 from likewise.neighbours.vectors import Embeddings, load_embeddings
+from likewise.notebook import Displayed
 from likewise.settings import Search
 from likewise.workspace import Workspace
 
@@ -40,7 +41,7 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Hits:
+class Hits(Displayed):
     """What a search found, most similar first."""
 
     query: Path

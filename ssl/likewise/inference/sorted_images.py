@@ -13,6 +13,7 @@ from likewise.images.store import Images
 from likewise.inference.balance import Balance
 from likewise.inference.table_files import one_line
 from likewise.inference.telling import Told
+from likewise.notebook import Displayed
 
 COLUMNS = ("path", "id", "group", "sure", "by", "outlier", "similarity")
 DOUBTFUL = 0.9
@@ -21,7 +22,7 @@ _SHOWN, _FEW = 20, 5
 
 
 @dataclass(frozen=True)
-class GroupsFound:
+class GroupsFound(Displayed):
     """All images in groups."""
 
     images: Images

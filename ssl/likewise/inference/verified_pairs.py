@@ -21,6 +21,7 @@ from likewise.inference.pair_files import Asked, End, EndFinder, Problem, read_p
 from likewise.inference.protocol_text import protocol_json, protocol_lines
 from likewise.inference.verifier import Verifier, threshold_json
 from likewise.neighbours.pictures import Look, embed_pictures
+from likewise.notebook import Displayed
 from likewise.settings import Verify
 from likewise.workspace import Workspace
 
@@ -55,7 +56,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class VerifiedPairs:
+class VerifiedPairs(Displayed):
     """What is to be said of the pairs of a file."""
 
     source: str

@@ -23,11 +23,12 @@ from likewise.images.manifest import display
 from likewise.images.store import open_images
 from likewise.neighbours.pictures import Look, embed_picture
 from likewise.neighbours.vectors import load_embeddings
+from likewise.notebook import Displayed
 from likewise.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Verified:
+class Verified(Displayed):
     """What is to be said of two images."""
 
     paths: tuple[Path, Path]
