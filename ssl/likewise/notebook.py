@@ -117,14 +117,6 @@ def sheet(png: bytes, width: int) -> str:
     return f'<img src="data:image/jpeg;base64,{_encoded(_jpeg(image))}" width="{image.width}">'
 
 
-def brief(path: str | Path) -> str:
-    """A path from here if it lies below, else its folder and name: no page tells whose machine."""
-    given = Path(os.path.abspath(path))  # noqa: PTH100 - links are left alone
-    if given.is_relative_to(Path.cwd()):
-        return str(given.relative_to(Path.cwd()))
-    return str(Path(given.parent.name, given.name))
-
-
 def local(words: str) -> str:
     """A text with its paths told from here, where they lie below."""
     return words.replace(f"{Path.cwd()}{os.sep}", "")

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from likewise import notebook
+from likewise.images.look import Look
 from likewise.images.manifest import display
 from likewise.images.scan import Failure
 from likewise.inference.class_names import UNKNOWN
 from likewise.inference.gallery_changes import counted, failure_lines, failures_json
 from likewise.inference.naming_rule import NamingRule
 from likewise.inference.table_files import one_line
-from likewise.neighbours.pictures import Look
 from likewise.notebook import Displayed
 
 COLUMNS = ("path", "class", "similarity", "probability", "nearest", "exemplar", "id")

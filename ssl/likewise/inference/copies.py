@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from likewise import notebook
+from likewise.images.look import Look
 from likewise.inference.keepers import Copy
 from likewise.inference.near import NearGroups
 from likewise.inference.table_files import one_line
-from likewise.neighbours.pictures import Look
 from likewise.notebook import Displayed
 
 COLUMNS = ("group", "keep", "path", "id", "width", "height", "bytes", "sharpness", "weakest")

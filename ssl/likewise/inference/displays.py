@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from likewise import notebook
+from likewise.images.look import Look
 from likewise.images.manifest import display
 from likewise.inference.classified import Classified, Recognised
 from likewise.inference.copies import DuplicatesFound
@@ -15,7 +16,6 @@ from likewise.inference.sorted_images import GroupsFound
 from likewise.inference.table_files import one_line
 from likewise.inference.verified_pairs import Compared, VerifiedPairs
 from likewise.inference.verifier import Verified
-from likewise.neighbours.pictures import Look
 from likewise.notebook import Cell, Markup
 
 _ROWS, _MEMBERS, _FEW = 15, 10, 8

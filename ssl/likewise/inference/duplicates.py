@@ -9,6 +9,7 @@ from likewise.answers.quality import models_of
 from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
 from likewise.files import replacing, write_json
+from likewise.images.look import Look
 from likewise.images.store import Images, open_images
 from likewise.inference.copies import COLUMNS, DuplicateGroup, DuplicatesFound
 from likewise.inference.group_sheet import Row, draw_groups
@@ -18,7 +19,6 @@ from likewise.inference.near import Graph, NearGroups, near_groups, usual_thresh
 from likewise.inference.table_files import check_suffix, one_line, write_table
 from likewise.inference.verdicts import Denials
 from likewise.models.runs import runs_of
-from likewise.neighbours.pictures import Look
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Duplicates
 from likewise.workspace import Workspace

@@ -115,7 +115,8 @@ class Gallery:
             UsageError: ``far`` is not between 0 and 1, or no image is given.
             LikewiseError: the gallery is empty, there are no embeddings, or no image can be used.
         """
-        from likewise.neighbours.pictures import Look, embed_pictures
+        from likewise.images.look import Look
+        from likewise.neighbours.pictures import embed_pictures
 
         if not images:
             raise UsageError("say which images to classify: files or folders")

@@ -14,9 +14,10 @@ from likewise import notebook
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.found_sheet import Captioned, found_sheet
 from likewise.files import replacing
+from likewise.images.look import Look
 from likewise.images.manifest import display
 from likewise.images.store import open_images
-from likewise.neighbours.pictures import Look, Picture, embed_picture, pixels_of
+from likewise.neighbours.pictures import Picture, embed_picture, pixels_of
 from likewise.neighbours.search import search as exact_search
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.notebook import Displayed

@@ -16,11 +16,12 @@ from likewise.evaluation.protocol import RATES, Protocol, measure, units_of
 from likewise.evaluation.threshold import Threshold
 from likewise.evaluation.verdict import Judgement
 from likewise.files import replacing
+from likewise.images.look import Look
 from likewise.images.manifest import display
 from likewise.inference.pair_files import Asked, End, EndFinder, Problem, read_pairs
 from likewise.inference.protocol_text import protocol_json, protocol_lines
 from likewise.inference.verifier import Verifier, threshold_json
-from likewise.neighbours.pictures import Look, embed_pictures
+from likewise.neighbours.pictures import embed_pictures
 from likewise.notebook import Displayed
 from likewise.settings import Verify
 from likewise.workspace import Workspace

@@ -19,9 +19,10 @@ from likewise.evaluation.calibration import FEWEST
 from likewise.evaluation.prospects import belief_on, drawn_for, rates_with
 from likewise.evaluation.threshold import Threshold, percent
 from likewise.evaluation.verdict import Judgement, judge
+from likewise.images.look import Look
 from likewise.images.manifest import display
 from likewise.images.store import open_images
-from likewise.neighbours.pictures import Look, embed_picture
+from likewise.neighbours.pictures import embed_picture
 from likewise.neighbours.vectors import load_embeddings
 from likewise.notebook import Displayed
 from likewise.workspace import Workspace
