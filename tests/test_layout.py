@@ -16,7 +16,7 @@ LAYERS = [
     {"answers"},
     {"training", "evaluation"},
     {"inference"},
-    {"demo", "jobs", "people", "serve", "status", "api", "cli"},
+    {"demo", "jobs", "people", "report", "serve", "status", "api", "cli"},
 ]
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from likewise.inference.verifier import Verified, Verifier
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
+    from likewise.report.job import Reported
     from likewise.status import WorkspaceStatus
     from likewise.training.adopt import Adopted
     from likewise.training.finetuned import Finetuned
@@ -134,6 +135,11 @@ class Workspace(workspace.Workspace):
     def groups(self, **settings: Any) -> "GroupsFound":
         """Sort all images into groups; see `likewise groups`."""
         result: GroupsFound = _run("inference.sorting:groups", self, commands.Groups(**settings))
+        return result
+
+    def report(self, **settings: Any) -> "Reported":
+        """Write a page with pictures about the workspace or a run; see `likewise report`."""
+        result: Reported = _run("report.job:report", self, commands.Report(**settings))
         return result
 
     def status(self) -> "WorkspaceStatus":

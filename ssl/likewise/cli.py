@@ -63,6 +63,7 @@ COMMANDS = {
     "verify": Command(settings.Verify, "likewise.inference.verify:verify"),
     "duplicates": Command(settings.Duplicates, "likewise.inference.duplicates:duplicates"),
     "groups": Command(settings.Groups, "likewise.inference.sorting:groups"),
+    "report": Command(settings.Report, "likewise.report.job:report"),
     "status": Command(settings.Status, "likewise.status:status"),
 }
 

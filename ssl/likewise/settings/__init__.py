@@ -24,6 +24,7 @@ from likewise.settings.learning import (
     Finetune,
     Loss,
     Pretrain,
+    Report,
     Status,
 )
 from likewise.settings.retrieval import Search, Verify
@@ -50,6 +51,7 @@ __all__ = [
     "Precision",
     "Preset",
     "Pretrain",
+    "Report",
     "Sample",
     "Search",
     "Simulate",
