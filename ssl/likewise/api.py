@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from likewise.inference.verifier import Verified, Verifier
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
+    from likewise.report.job import Reported
     from likewise.status import WorkspaceStatus
     from likewise.training.adopt import Adopted
     from likewise.training.finetuned import Finetuned
@@ -170,6 +171,11 @@ class Workspace(workspace.Workspace):
         """Write the vectors as Parquet or .npy; see `likewise embeddings export`."""
         given = commands.EmbeddingsExport(file=Path(file), **settings)
         result: EmbeddingsExported = _run("export.vector_files:export_embeddings", self, given)
+        return result
+
+    def report(self, **settings: Any) -> "Reported":
+        """Write a page with pictures about the workspace or a run; see `likewise report`."""
+        result: Reported = _run("report.job:report", self, commands.Report(**settings))
         return result
 
     def status(self) -> "WorkspaceStatus":

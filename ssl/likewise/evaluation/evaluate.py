@@ -89,8 +89,19 @@ class Evaluation:
         ]
 
 
-def evaluate(workspace: Workspace, settings: Evaluate) -> Evaluation:
-    """Measure raw pixels and every model that has embeddings, on the same images.
+def evaluate(
+    workspace: Workspace,
+    settings: Evaluate,
+    models: Sequence[Embeddings] | None = None,
+    limit: int = LIMIT,
+) -> Evaluation:
+    """Measure raw pixels and the models on the same images.
+
+    Args:
+        workspace: Where images and embeddings are.
+        settings: What to measure on.
+        models: By default every one that has embeddings.
+        limit: Queries, and gallery images, that are looked at, at most.
 
     Raises:
         UsageError: a setting makes no sense.
@@ -100,8 +111,8 @@ def evaluate(workspace: Workspace, settings: Evaluate) -> Evaluation:
         raise UsageError("--bootstrap must be 0 or more")
     images = open_images(workspace.require())
     labels = read_truth(images, settings.truth)
-    models = embeddings_by_age(workspace)
-    chosen = choose_images(images, labels, models, settings)
+    models = embeddings_by_age(workspace) if models is None else models
+    chosen = choose_images(images, labels, models, settings, limit)
     measured = []
     with progress("evaluate", len(models) + 1, "models") as advance:
         pixels = raw_pixels(images, _both(chosen))
@@ -137,7 +148,11 @@ def distinct_names(models: Sequence[Embeddings]) -> list[str]:
 
 
 def choose_images(
-    images: Images, labels: Labels, models: Sequence[Embeddings], settings: Evaluate
+    images: Images,
+    labels: Labels,
+    models: Sequence[Embeddings],
+    settings: Evaluate,
+    limit: int = LIMIT,
 ) -> Chosen:
     """Queries and gallery: images of known class that every model has an embedding of.
 
@@ -168,8 +183,8 @@ def choose_images(
         )
     random = np.random.default_rng(settings.seed)
     return Chosen(
-        _sample(queries, random),
-        None if gallery is None else _sample(gallery, random),
+        _sample(queries, random, limit),
+        None if gallery is None else _sample(gallery, random, limit),
         labels,
         missing,
     )
@@ -222,7 +237,7 @@ def _both(chosen: Chosen) -> Int64[np.ndarray, " m"]:
     return np.concatenate((chosen.queries, chosen.gallery))
 
 
-def _sample(rows: Rows, random: np.random.Generator) -> Int64[np.ndarray, " m"]:
-    if len(rows) <= LIMIT:
+def _sample(rows: Rows, random: np.random.Generator, limit: int) -> Int64[np.ndarray, " m"]:
+    if len(rows) <= limit:
         return rows
-    return np.sort(random.choice(rows, LIMIT, replace=False))
+    return np.sort(random.choice(rows, limit, replace=False))
