@@ -80,7 +80,7 @@ class Truth:
     def pairs(self) -> tuple[Float64[np.ndarray, " P"], Bool[np.ndarray, " P"]]:
         """Similarities of all pairs, or of many, and which are the same."""
         vectors = np.asarray(self.bench.embeddings.vectors)
-        first, second, near = pair_sample(vectors, self.bench.pool.rows)
+        first, second, near = pair_sample(vectors, self.bench.pool.every)
         return near, self.kinds[first] == self.kinds[second]
 
     def quality(self, belief: Belief) -> float:
@@ -89,7 +89,7 @@ class Truth:
         vectors = np.asarray(self.bench.embeddings.vectors)
         counts = np.zeros((placed.groups.max() + 1, kinds.max() + 1))
         np.add.at(counts, (placed.groups, kinds[placed.rows]), 1)
-        rows = self.bench.pool.rows
+        rows = self.bench.pool.every
         group = placed.groups[(vectors[rows] @ vectors[placed.rows].T).argmax(axis=1)]
         group[np.searchsorted(rows, placed.rows)] = placed.groups
         return float((counts.argmax(axis=1)[group] == kinds[rows]).mean())

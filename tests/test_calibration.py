@@ -1,28 +1,35 @@
+import dataclasses
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Float64
-from scipy.stats import chisquare
+from scipy.special import logit
+from scipy.stats import binomtest, chisquare
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from likewise.answers.belief import belief_of
 from likewise.answers.calibrating import (
+    LOWEST,
     STRATA,
+    TOP,
     CalibrationPairs,
     draw_weights,
     pair_sample,
     similarity_sample,
+    strata_of,
     stratum_of,
 )
 from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links, links_from
 from likewise.answers.placing import CoverPlace
-from likewise.answers.pool import Pool
-from likewise.answers.reserved import CALIBRATION, reserved, trainable, unspoilt
+from likewise.answers.pool import FEWEST_TO_RESERVE, Pool, any_open_pair, pool_of
+from likewise.answers.proposals import proposer_for
+from likewise.answers.reserved import CALIBRATION, is_reserved, reserved, trainable, unspoilt
 from likewise.answers.standing import Answer, Verdict
 from likewise.evaluation.calibration import (
     FEWEST,
@@ -34,6 +41,7 @@ from likewise.evaluation.calibration import (
 from likewise.evaluation.logistic import fit_logistic, posterior, sigmoid
 from likewise.evaluation.threshold import ErrorRates
 from tests.test_outlook import answer
+from tests.test_proposals import embeddings_of
 
 
 def judged(seed: int, count: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -106,6 +114,11 @@ def pool_of_kinds(images: int, kinds: int, dims: int = 8) -> tuple[Pool, np.ndar
     return Pool(ids, vectors, np.arange(images), positions), kind
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / lengths, dtype=np.float32)
+
+
 def drawn_from(pool: Pool, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of pairs that were drawn, and their similarities."""
     pairs, rng = CalibrationPairs(pool), np.random.default_rng(seed)
@@ -118,22 +131,46 @@ def drawn_from(pool: Pool, count: int, seed: int) -> tuple[np.ndarray, np.ndarra
 def test_pairs_are_drawn_uniformly_over_the_similarities_of_the_whole_pool() -> None:
     pool, _ = pool_of_kinds(300, 5)
     everything = (pool.vectors @ pool.vectors.T)[np.triu_indices(300, k=1)].astype(np.float64)
-    lowest, highest = float(everything.min()), float(everything.max())
     _, scores = drawn_from(pool, 5000, 0)
-    held = np.bincount(stratum_of(everything, lowest, highest), minlength=STRATA)
-    hits = np.bincount(stratum_of(scores, lowest, highest), minlength=STRATA)
-    assert hits[held == 0].sum() == 0
-    assert chisquare(hits[held > 0]).pvalue > 0.001
-    ranked = np.sort((scores - lowest) / (highest - lowest))
-    apart = np.abs(ranked - np.linspace(0, 1, len(ranked))).max()
-    assert apart < 1.5 / STRATA + 1.95 / np.sqrt(len(ranked))  # Kolmogorov-Smirnov, 0.1 %
+    edges = strata_of(np.sort(everything))
+    hits = np.bincount(stratum_of(scores, edges), minlength=STRATA)
+    assert len(hits) == STRATA
+    assert chisquare(hits).pvalue > 0.001
+    # independent of strata: logits of ranks are uniform between both ends
+    shares = np.searchsorted(np.sort(everything), scores, side="right") / (len(everything) + 1)
+    ranked = np.sort(logit(shares))
+    ends = LOWEST, float(logit(1 - TOP / len(everything)))
+    inside = ranked[(ranked > ends[0]) & (ranked < ends[1])]
+    apart = np.abs((inside - ends[0]) / (ends[1] - ends[0]) - np.linspace(0, 1, len(inside))).max()
+    assert apart < 1.5 / STRATA + 1.95 / np.sqrt(len(inside))  # Kolmogorov-Smirnov, 0.1 %
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 400), st.integers(1, 30))
+def test_strata_depend_on_the_order_of_the_pairs_alone(seed: int, count: int, ties: int) -> None:
+    """A cosine has no scale of its own."""
+    near = np.sort(np.random.default_rng(seed).integers(0, count // ties + 1, count) / count)
+    edges = strata_of(near.astype(np.float64))
+    assert (np.diff(edges) > 0).all()
+    assert len(edges) < STRATA
+    bent = np.exp(3 * near)
+    assert stratum_of(near, edges).tolist() == stratum_of(bent, strata_of(bent)).tolist()
+
+
+def test_where_same_pairs_are_few_many_of_the_drawn_ones_are_same() -> None:
+    """One pair in 400 is the same, and images lie in a narrow cone."""
+    pool, kind = pool_of_kinds(2000, 400, dims=32)
+    cone = np.concatenate((np.full((2000, 1), 3.0, np.float32), pool.vectors), axis=1)
+    cone /= np.linalg.norm(cone, axis=1, keepdims=True)
+    rows, _ = drawn_from(Pool(pool.ids, cone, pool.rows, pool.positions), 500, 0)
+    assert 0.15 < (kind[rows[:, 0]] == kind[rows[:, 1]]).mean() < 0.6
 
 
 def test_within_a_stratum_all_pairs_are_alike() -> None:
     pool, _ = pool_of_kinds(12, 2)
     rows, scores = drawn_from(pool, 12_000, 1)
     first, second, near = pair_sample(pool.vectors, pool.rows)
-    strata = stratum_of(near, float(near.min()), float(near.max()))
+    strata = stratum_of(near, strata_of(np.sort(near)))
     expected = 1 / np.bincount(strata, minlength=STRATA)[strata] / len(np.unique(strata))
     place = {pair: number for number, pair in enumerate(zip(first, second, strict=True))}
     hits = np.bincount([place[min(r), max(r)] for r in rows.tolist()], minlength=len(first))
@@ -215,9 +252,58 @@ def test_about_a_tenth_of_a_session_is_kept_and_believed_by_nobody() -> None:
     assert alone.groups.tolist() == both.groups.tolist()
 
 
+def test_images_in_reserve_are_asked_about_to_calibrate_alone(
+    tmp_path: Path,
+) -> None:
+    """However many are answered: so no answer that teaches implies a pair that measures."""
+    rng = np.random.default_rng(1)
+    kind = np.repeat(np.arange(60), 5)
+    vectors = rng.normal(size=(60, 16))[kind] + 0.5 * rng.normal(size=(300, 16))
+    embeddings = embeddings_of(tmp_path, unit(vectors))
+    names = dict(zip(map(str, embeddings.ids), kind.tolist(), strict=True))
+    asker, ledger = proposer_for("likely-first", embeddings, seed=3), Ledger()
+    spared = {asker.pool.ids[row] for row in asker.pool.reserve.tolist()}
+    assert 0.05 < len(spared) / 300 < 0.15
+    assert spared == {each for each in names if is_reserved(each)}
+    rows: list[Answer] = []
+    for number in range(1, 601):
+        asked = asker.next(ledger, ledger.answered())
+        assert asked is not None
+        assert bool(spared & {asked.a, asked.b}) == (asked.strategy == CALIBRATION)
+        verdict: Verdict = "similar" if names[asked.a] == names[asked.b] else "dissimilar"
+        rows.append(answer(number, asked.a, asked.b, verdict, strategy=asked.strategy))
+        ledger.add(rows[-1])
+    measured = unspoilt(rows)
+    assert measured == reserved(rows)
+    assert sum(each.verdict == "similar" for each in measured) >= 10
+
+
+def test_images_in_reserve_come_when_all_others_are_done() -> None:
+    pool, _ = pool_of_kinds(4, 1)
+    pool = dataclasses.replace(pool, rows=np.arange(3), reserve=np.array([3]))
+    a, b, c, d = pool.ids
+    near, far = links_from([answer(1, a, b)]), links_from([answer(1, a, b), answer(2, b, c)])
+    first, last = (any_open_pair(pool, each, (), "random") for each in (near, far))
+    assert first is not None
+    assert {first.a, first.b} == {a, c}
+    assert last is not None
+    assert {last.a, last.b} == {a, d}
+    assert any_open_pair(pool, links_from([answer(n, a, e) for n, e in enumerate((b, c, d), 1)]),
+                         (), "random") is None  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [FEWEST_TO_RESERVE - 1, FEWEST_TO_RESERVE])
+def test_small_pools_have_nothing_to_spare(count: int, tmp_path: Path) -> None:
+    pool = pool_of(
+        embeddings_of(tmp_path, unit(np.random.default_rng(0).normal(size=(count, 4)))), ()
+    )
+    assert (len(pool.reserve) > 0) == (count >= FEWEST_TO_RESERVE)
+    assert sorted(pool.every.tolist()) == list(range(count)) == sorted(pool.positions.values())
+
+
 WORLD = np.random.default_rng(7)
 SIMILARITY = np.sort(1 - 0.9 * WORLD.beta(3, 6, 20_000))
-STRATUM = stratum_of(SIMILARITY, float(SIMILARITY[0]), float(SIMILARITY[-1]))
+STRATUM = stratum_of(SIMILARITY, strata_of(SIMILARITY))
 
 
 def chance(similarity: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
@@ -237,28 +323,32 @@ def true_rates(truth: np.ndarray, threshold: float) -> tuple[float, float]:
     return float(passed[~truth].mean()), float((~passed[truth]).mean())
 
 
-@pytest.mark.parametrize("count", [20, 50, 100])
 @pytest.mark.parametrize(("miss", "false"), [(0.0, 0.0), (0.17, 0.02)])
-def test_the_intervals_hold_both_error_rates(count: int, miss: float, false: float) -> None:
+def test_the_intervals_hold_both_error_rates(miss: float, false: float) -> None:
     """At the threshold that is proposed. Truth is drawn anew each time: where pairs are rare, a
     fixed one would be the same few pairs in every repetition."""
-    levels, inside, told = levels_of(SIMILARITY), np.zeros(2), 0
-    for seed in range(80):
-        rng = np.random.default_rng(seed)
-        truth = rng.random(len(SIMILARITY)) < chance(SIMILARITY)
-        some = drawn(count, rng)
-        said = truth[some] ^ (rng.random(count) < np.where(truth[some], miss, false))
-        rates = np.tile([miss, false], (count, 1))
-        found = calibrate(SIMILARITY[some], said, levels, rates, seed=seed)
-        if found is None:
-            continue
-        at = ErrorRates(found, SIMILARITY).at_false_accept(0.01)
-        true = true_rates(truth, at.similarity)
-        both = (at.false_accept, at.false_reject)
-        inside += [r.low <= t <= r.high for r, t in zip(both, true, strict=True)]
-        told += 1
-    assert told >= 70
-    assert (inside / told >= 0.92).all(), inside / told
+    levels, every, trials = levels_of(SIMILARITY), np.zeros(2), 0
+    for count in (20, 50, 100):
+        inside, told = np.zeros(2, int), 0
+        for seed in range(80):
+            rng = np.random.default_rng(seed)
+            truth = rng.random(len(SIMILARITY)) < chance(SIMILARITY)
+            some = drawn(count, rng)
+            said = truth[some] ^ (rng.random(count) < np.where(truth[some], miss, false))
+            rates = np.tile([miss, false], (count, 1))
+            found = calibrate(SIMILARITY[some], said, levels, rates, seed=seed)
+            if found is None:
+                continue
+            at = ErrorRates(found, SIMILARITY).at_false_accept(0.01)
+            true = true_rates(truth, at.similarity)
+            both = (at.false_accept, at.false_reject)
+            inside += [r.low <= t <= r.high for r, t in zip(both, true, strict=True)]
+            told += 1
+        assert told >= 70
+        for each in inside.tolist():
+            assert binomtest(each, told, 0.95, alternative="less").pvalue > 0.01, (count, inside)
+        every, trials = every + inside, trials + told
+    assert (every / trials >= 0.92).all(), every / trials
 
 
 def test_mistakes_of_annotators_are_told_from_truth() -> None:
@@ -322,6 +412,10 @@ def test_isotonic_takes_over_with_many_answers() -> None:
 def test_a_sample_of_pairs_holds_no_image_with_itself() -> None:
     vectors = np.eye(40, dtype=np.float32)
     assert similarity_sample(vectors, np.arange(40)).tolist() == [0.0] * 780
+    first, second, _ = pair_sample(vectors, np.arange(40), np.array([3, 8]))
+    pairs = {frozenset(pair) for pair in zip(first.tolist(), second.tolist(), strict=True)}
+    assert len(pairs) == len(first) == 39 + 38
+    assert all(pair & {3, 8} for pair in pairs)
     with pytest.raises(ValueError, match="two images"):
         similarity_sample(vectors, np.arange(1))
 

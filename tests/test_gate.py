@@ -11,7 +11,7 @@ from likewise.answers.placement import Placement
 from likewise.answers.rivals import BOLDEST
 from likewise.models.heads import apply_head
 from likewise.training import gate
-from likewise.training.gate import BOLD, DUELLED, chosen, judge, learn, unseen_share
+from likewise.training.gate import BOLD, DUELLED, Trial, chosen, judge, learn, unseen_share
 from likewise.training.rounds import blended, blends_of, pool_of, pool_trust, teach
 from likewise.training.trials import SHARES, Gains
 
@@ -103,6 +103,18 @@ def test_won_duels_open_it_where_trials_cannot_tell() -> None:
     won = learn(vectors, *near, placement, duels=Score(16, 2, 10))
     pool = pool_of(vectors, *near)
     assert won.head.blend == pytest.approx(blends_of(pool, won.head, (DUELLED,))[0])
+
+
+def test_won_duels_count_for_more_than_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which underrate heads where the likeliest pairs were asked first."""
+    vectors, of = pictures(400)
+    near, placement = graph_of(vectors), placed(of, 80, 1)
+    pool = pool_of(vectors, *near)
+    for passed, expected in ((0.3, DUELLED), (0.9, 0.9)):
+        trial = Trial(passed, 1.0, 1.0, 1.0, 0.5, passed=True)
+        monkeypatch.setattr(gate, "judge", lambda *_, trial=trial: (trial,))
+        won = learn(vectors, *near, placement, duels=Score(16, 2, 10))
+        assert won.head.blend == pytest.approx(blends_of(pool, won.head, (expected,))[0])
 
 
 def test_rivals_are_nearest_by_either_embedding() -> None:

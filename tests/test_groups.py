@@ -14,13 +14,17 @@ from PIL import Image
 
 from likewise import Workspace as Api
 from likewise import cli
+from likewise.answers.ledger import Ledger
+from likewise.answers.placement import Placement, with_calibrated
+from likewise.answers.reserved import CALIBRATION
 from likewise.answers.standing import pair_of
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.errors import LikewiseError, UsageError
+from likewise.evaluation.prospects import belief_on
 from likewise.images.store import open_images
 from likewise.inference.balance import balance_of
 from likewise.inference.link_folder import MARKER, check_folder, safe_name, write_links
-from likewise.inference.telling import by_size, far_out, mean_similarity
+from likewise.inference.telling import by_size, far_out, mean_similarity, tell
 from likewise.neighbours.vectors import load_embeddings, write_embeddings
 from likewise.workspace import Workspace
 
@@ -226,6 +230,36 @@ def test_all_images_are_sorted_and_written(sorted_out: Workspace, tmp_path: Path
         assert sheet.width > 1000
     assert "group-001" in found.as_text()
     assert str(tmp_path / "g.csv") in found.as_text()
+
+
+def test_answers_that_measure_tell_groups_too(sorted_out: Workspace) -> None:
+    """The image far away is placed by one; no model learns that."""
+    images = open_images(sorted_out)
+    before = Api(sorted_out.path).groups().as_json()
+    kinds = [images.path(row).parent.name for row in range(24)]
+    mate = str(images.ids[kinds.index(kinds[0])])
+    far = str(images.ids[23])
+    with open_answers(sorted_out) as store:
+        store.add([NewAnswer(*pair_of(mate, far), "similar", "ada", strategy=CALIBRATION)])
+        ledger = Ledger(store.history())
+    embeddings = load_embeddings(sorted_out)
+    told = tell(sorted_out, images, embeddings, ledger)
+    rows = {str(images.ids[row]): place for place, row in enumerate(told.rows.tolist())}
+    assert told.groups[rows[far]] == told.groups[rows[mate]]
+    assert told.answered[rows[far]]
+    assert Api(sorted_out.path).groups().as_json()["answered"] == before["answered"] + 1
+    assert far not in {
+        embeddings.ids[row] for row in belief_on(embeddings, ledger, ()).placement().rows
+    }
+
+
+def test_a_placement_is_joined_by_whoever_is_similar() -> None:
+    placed = Placement(np.array([4, 7]), np.array([1, 0]), np.array([0.9, 0.8]), 0.1)
+    joined = with_calibrated(placed, [(4, 2), (2, 7), (5, 6), (7, 4), (9, 7)])
+    assert joined.rows.tolist() == [4, 7, 2, 9]
+    assert joined.groups.tolist() == [1, 0, 1, 0]
+    assert joined.confidence.tolist() == [0.9, 0.8, 0.9, 0.8]
+    assert with_calibrated(placed, [(5, 6)]) is placed
 
 
 def test_labels_are_as_fiftyone_documents_them(sorted_out: Workspace, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A model that is its parent with a head: taught from answers, embedded from stored vectors."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -136,8 +137,6 @@ def test_answers_at_random_leave_the_embedding_as_it_is(shapes: Workspace) -> No
 
 
 def test_vectors_that_are_missing_are_made_first(shapes: Workspace) -> None:
-    import shutil
-
     answer(shapes, 40)
     first = finetune(shapes, Finetune(precision="float32", hold_out=0.0))
     shutil.rmtree(shapes.embeddings)
@@ -215,3 +214,12 @@ def test_what_is_embedded_already_becomes_the_newest_without_being_made_again(
     assert (told.images, told.new, told.index) == (120, 0, "exact (flat; 120 vectors)")
     assert load_embeddings(shapes).model == "pretrain-1"
     assert shapes.embeddings.stat().st_mtime_ns > changed  # the labeler looks again
+
+
+def test_a_headed_model_whose_parent_was_never_embedded_goes_through_the_net(
+    shapes: Workspace,
+) -> None:
+    run = headed(shapes)
+    shutil.rmtree(shapes.embeddings)
+    told = embed(shapes, EMBED)
+    assert (told.model, told.dim, told.new) == (run.name, 263, 120)

@@ -16,7 +16,8 @@ LAYERS = [
     {"answers"},
     {"training", "evaluation"},
     {"inference"},
-    {"demo", "jobs", "people", "serve", "status", "api", "cli"},
+    {"export"},
+    {"demo", "jobs", "people", "report", "serve", "status", "api", "cli"},
 ]
 
 

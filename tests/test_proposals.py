@@ -168,12 +168,16 @@ def test_cover_and_place_finds_all_groups_in_few_questions(tmp_path: Path) -> No
 
     placed = {}
     for strategy in ("cover-place-spread", "random"):
-        links, _, _ = label(proposer_for(strategy, embeddings), verdict, 150)
+        proposer = proposer_for(strategy, embeddings)
+        reserve = {proposer.pool.ids[row] for row in proposer.pool.reserve.tolist()}
+        links, _, _ = label(proposer, verdict, 150)
         groups = [group for group in links.groups() if len(group) > 1]
-        placed[strategy] = sum(map(len, groups))
-        if strategy == "cover-place-spread":
+        if strategy == "cover-place-spread":  # without the images that are there to calibrate
+            groups = [[each for each in group if each not in reserve] for group in groups]
+            groups = [group for group in groups if len(group) > 1]
             assert {kind[group[0]] for group in groups} == set(range(12))
-            assert len(groups) <= 18, "pairs drawn for calibration found a few"
+            assert len(groups) <= 13
+        placed[strategy] = sum(map(len, groups))
     assert placed["cover-place-spread"] >= 80
     assert placed["cover-place-spread"] > 3 * max(map(len, links.groups()))
     assert placed["cover-place-spread"] > 2 * sum(len(group) for group in groups[:12])

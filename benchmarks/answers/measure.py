@@ -51,13 +51,14 @@ class Bench:
     @cached_property
     def sampled(self) -> Int64[np.ndarray, " n"]:
         """Rows of the pool's images whose pairs stand for all."""
-        first, second, _ = pair_sample(np.asarray(self.embeddings.vectors), self.pool.rows)
+        first, second, _ = pair_sample(np.asarray(self.embeddings.vectors), self.pool.every)
         return np.union1d(first, second)
 
     @cached_property
-    def similarities(self) -> Float64[np.ndarray, " P"]:
-        """Those of the sampled pairs in the embedding as it came, rising."""
-        return self.similarities_in(untouched())
+    def drawn_from(self) -> Float64[np.ndarray, " P"]:
+        """Similarities, rising, of the pairs from which those to calibrate are drawn."""
+        vectors = np.asarray(self.embeddings.vectors)
+        return similarity_sample(vectors, self.pool.every, self.pool.reserve)
 
     def similarities_in(self, told: Learnt) -> Float64[np.ndarray, " P"]:
         """Those of the sampled pairs in a learnt embedding, rising."""
@@ -164,7 +165,7 @@ def _calibration(
         "pd,pd->p", told.embed(vectors[ends[:, 0]]), told.embed(vectors[ends[:, 1]])
     ).astype(np.float64)
     asked = np.array([each.score for each in kept], dtype=np.float64)
-    weights = draw_weights(asked, bench.similarities)
+    weights = draw_weights(asked, bench.drawn_from)
     verdicts = np.array([each.verdict == "similar" for each in kept])
     levels = levels_of(bench.similarities_in(told))
     found = calibrate(similarity, verdicts, levels, weights=weights)

@@ -11,7 +11,7 @@ TypeError. Each method returns what the command prints, as a frozen dataclass.
 """
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +19,25 @@ from likewise import settings as commands
 from likewise import workspace
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from likewise.answers.exchange import Exported, Imported
     from likewise.evaluation.annotator import Simulated
     from likewise.evaluation.evaluate import Evaluation
+    from likewise.export.job import ModelExported
+    from likewise.export.vector_files import EmbeddingsExported
+    from likewise.images.dataset import ImageDataset
     from likewise.images.ingest import IngestResult
     from likewise.images.store import Images
     from likewise.inference.copies import DuplicatesFound
+    from likewise.inference.gallery import Gallery
     from likewise.inference.search import Hits, ImageSearch
     from likewise.inference.sorted_images import GroupsFound
     from likewise.inference.verified_pairs import VerifiedPairs
     from likewise.inference.verifier import Verified, Verifier
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
+    from likewise.report.job import Reported
     from likewise.status import WorkspaceStatus
     from likewise.training.adopt import Adopted
     from likewise.training.finetuned import Finetuned
@@ -40,9 +47,14 @@ if TYPE_CHECKING:
 class Workspace(workspace.Workspace):
     """A folder that holds everything Likewise makes of one set of images."""
 
-    def ingest(self, *images: str | Path, **settings: Any) -> "IngestResult":
-        """Read images once; see `likewise ingest`."""
-        given = commands.Ingest(images=tuple(Path(each) for each in images), **settings)
+    def ingest(self, *images: Any, **settings: Any) -> "IngestResult":
+        """Read images once; see `likewise ingest`.
+
+        Besides paths it takes DataFrames with a column "path", and datasets of PyTorch.
+        """
+        paths_from = _function("images.sources:paths_from")
+        paths = tuple(path for each in images for path in paths_from(each, self))
+        given = commands.Ingest(images=paths, **settings)
         result: IngestResult = _run("images.ingest:ingest", self, given)
         return result
 
@@ -93,6 +105,14 @@ class Workspace(workspace.Workspace):
         result: Imported = _run("answers.exchange:import_answers", self, given)
         return result
 
+    def add_answers(
+        self, frame: "pd.DataFrame", annotator: str = "import", *, gold: bool = False
+    ) -> "Imported":
+        """Store the answers in a DataFrame; columns as in `likewise answers import`."""
+        add = _function("export.frames:add_answers")
+        result: Imported = add(self, frame, annotator, gold=gold)
+        return result
+
     def search(
         self, image: str | Path, top: int = 10, within: Sequence[str | Path] = (), **settings: Any
     ) -> "Hits":
@@ -136,6 +156,28 @@ class Workspace(workspace.Workspace):
         result: GroupsFound = _run("inference.sorting:groups", self, commands.Groups(**settings))
         return result
 
+    def gallery(self) -> "Gallery":
+        """Classes known by exemplars: add, remove, classify; see `likewise gallery`."""
+        opened: Gallery = _function("inference.gallery:Gallery")(self)
+        return opened
+
+    def export(self, folder: str | Path | None = None, **settings: Any) -> "ModelExported":
+        """Write a model as ONNX, torch program and safetensors; see `likewise export`."""
+        given = commands.Export(folder=None if folder is None else Path(folder), **settings)
+        result: ModelExported = _run("export.job:export", self, given)
+        return result
+
+    def export_embeddings(self, file: str | Path, **settings: Any) -> "EmbeddingsExported":
+        """Write the vectors as Parquet or .npy; see `likewise embeddings export`."""
+        given = commands.EmbeddingsExport(file=Path(file), **settings)
+        result: EmbeddingsExported = _run("export.vector_files:export_embeddings", self, given)
+        return result
+
+    def report(self, **settings: Any) -> "Reported":
+        """Write a page with pictures about the workspace or a run; see `likewise report`."""
+        result: Reported = _run("report.job:report", self, commands.Report(**settings))
+        return result
+
     def status(self) -> "WorkspaceStatus":
         """What the workspace holds and what to do next; see `likewise status`."""
         result: WorkspaceStatus = _run("status:status", self, commands.Status())
@@ -150,6 +192,45 @@ class Workspace(workspace.Workspace):
         """The vectors of a model, by default the ones made last."""
         embeddings: Embeddings = _function("neighbours.vectors:load_embeddings")(self, fingerprint)
         return embeddings
+
+    def dataset(
+        self, transform: Callable[[Any], Any] | None = None, size: int | None = None
+    ) -> "ImageDataset":
+        """The images for PyTorch: pairs of image and id.
+
+        ``transform`` is given pictures of Pillow. Without one an image is a uint8 tensor
+        (3, H, W), with ``size`` of the square that a model sees.
+        """
+        made: ImageDataset = _function("images.dataset:ImageDataset")(
+            self.images(), transform, size
+        )
+        return made
+
+    def ids_of(self, dataset: Any) -> list[str]:
+        """The image id of each item of a dataset of PyTorch, in its order."""
+        indexed = _function("images.sources:as_indexed")(dataset)
+        ids: list[str] = _function("images.dataset_files:ids_of_items")(indexed)
+        return ids
+
+    def images_frame(self) -> "pd.DataFrame":
+        """A row per image, and per file that failed, as a DataFrame."""
+        frame: pd.DataFrame = _function("export.frames:images_frame")(self)
+        return frame
+
+    def embeddings_frame(self, fingerprint: str | None = None) -> "pd.DataFrame":
+        """The vectors as a DataFrame: a row per image, indexed by its id."""
+        frame: pd.DataFrame = _function("export.frames:embeddings_frame")(self, fingerprint)
+        return frame
+
+    def answers_frame(self, *, history: bool = False) -> "pd.DataFrame":
+        """The answers that stand, or every row ever written, as a DataFrame."""
+        frame: pd.DataFrame = _function("export.frames:answers_frame")(self, history=history)
+        return frame
+
+    def groups_frame(self) -> "pd.DataFrame":
+        """The group of every file, as `likewise groups` tells it, as a DataFrame."""
+        frame: pd.DataFrame = _function("export.frames:groups_frame")(self)
+        return frame
 
 
 def _run(job: str, where: Workspace, settings: commands.Common) -> Any:

@@ -63,6 +63,22 @@ COMMANDS = {
     "verify": Command(settings.Verify, "likewise.inference.verify:verify"),
     "duplicates": Command(settings.Duplicates, "likewise.inference.duplicates:duplicates"),
     "groups": Command(settings.Groups, "likewise.inference.sorting:groups"),
+    "gallery add": Command(settings.GalleryAdd, "likewise.inference.gallery_jobs:gallery_add"),
+    "gallery remove": Command(
+        settings.GalleryRemove, "likewise.inference.gallery_jobs:gallery_remove"
+    ),
+    "gallery list": Command(settings.GalleryList, "likewise.inference.gallery_jobs:gallery_list"),
+    "gallery classify": Command(
+        settings.GalleryClassify, "likewise.inference.gallery_jobs:gallery_classify"
+    ),
+    "gallery evaluate": Command(
+        settings.GalleryEvaluate, "likewise.inference.few_shot:gallery_evaluate"
+    ),
+    "export": Command(settings.Export, "likewise.export.job:export"),
+    "embeddings export": Command(
+        settings.EmbeddingsExport, "likewise.export.vector_files:export_embeddings"
+    ),
+    "report": Command(settings.Report, "likewise.report.job:report"),
     "status": Command(settings.Status, "likewise.status:status"),
 }
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +55,8 @@ class Exported:
 class Imported:
     """What was read."""
 
-    file: Path
+    file: Path | str
+    """Where it came from."""
     answers: int
     """Stored now."""
     skipped: int
@@ -125,8 +126,40 @@ def import_answers(workspace: Workspace, settings: AnswersImport) -> Imported:
     """
     tasks = settings.file.suffix.lower() == TASKS
     records = read_tasks(settings.file) if tasks else read_records(settings.file)
-    find = ImageFinder(open_images(workspace), workspace.config.roots, settings.file.parent)
-    default = annotator_name(settings.annotator, "import")
+    return store_answers(
+        workspace,
+        records,
+        settings.file,
+        beside=settings.file.parent,
+        annotator=settings.annotator,
+        gold=settings.gold,
+    )
+
+
+def store_answers(
+    workspace: Workspace,
+    records: Sequence[Record],
+    source: Path | str,
+    *,
+    beside: Path,
+    annotator: str,
+    gold: bool,
+) -> Imported:
+    """Store rows of answers in one transaction; see `import_answers`.
+
+    Args:
+        workspace: Where they belong.
+        records: Rows without empty values.
+        source: Where they come from, for messages.
+        beside: A folder from which relative paths may count.
+        annotator: Who answered, where a row does not say.
+        gold: Whether the verdicts are known truths.
+
+    Raises:
+        LikewiseError: there are rows but none that can be used.
+    """
+    find = ImageFinder(open_images(workspace), workspace.config.roots, beside)
+    default = annotator_name(annotator, "import")
     found: list[NewAnswer] = []
     problems: list[tuple[int, str]] = []
     skipped = 0
@@ -136,19 +169,19 @@ def import_answers(workspace: Workspace, settings: AnswersImport) -> Imported:
             continue
         try:
             answer = _new_answer(record, find, default)
-            found.append(_as_gold(answer) if settings.gold else answer)
+            found.append(_as_gold(answer) if gold else answer)
         except LikewiseError as error:
             problems.append((row, str(error)))
     if problems and not found and not skipped:
         row, reason = problems[0]
         raise LikewiseError(
-            f"{settings.file}: none of its {len(records):,} rows can be used; row {row}: {reason}"
+            f"{source}: none of its {len(records):,} rows can be used; row {row}: {reason}"
         )
     with open_answers(workspace) as store:
         known = {_content(each) for each in store.history() if isinstance(each, Answer)}
         new = [each for each in found if _content(each) not in known]
         added = store.add(sorted(new, key=lambda each: each.time))
-    return Imported(settings.file, added, skipped + len(found) - added, tuple(problems))
+    return Imported(source, added, skipped + len(found) - added, tuple(problems))
 
 
 class ImageFinder:

@@ -1,6 +1,7 @@
 """Which group each placed image belongs to, as far as answers tell."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -18,3 +19,29 @@ class Placement:
     """Posterior probability of that group, 0 to 1."""
     undiscovered: float
     """Share of the images, 0 to 1, whose group has no placed image yet (Good-Turing estimate)."""
+
+
+def with_calibrated(placement: Placement, similar: Iterable[tuple[int, int]]) -> Placement:
+    """The placement and the images that only answers kept for calibration tell the group of.
+
+    Nothing learns from those answers, but who wants to know the groups wants them too.
+
+    Args:
+        placement: What the other answers tell.
+        similar: Rows of the pairs that were called similar to calibrate, the oldest first.
+    """
+    places = {row: place for place, row in enumerate(placement.rows.tolist())}
+    joined: dict[int, int] = {}
+    for one, two in similar:
+        for row, known in ((one, two), (two, one)):
+            if known in places and row not in places:
+                joined.setdefault(row, places[known])
+    if not joined:
+        return placement
+    into = np.fromiter(joined.values(), np.int64)
+    return replace(
+        placement,
+        rows=np.concatenate((placement.rows, np.fromiter(joined, np.int64))),
+        groups=np.concatenate((placement.groups, placement.groups[into])),
+        confidence=np.concatenate((placement.confidence, placement.confidence[into])),
+    )

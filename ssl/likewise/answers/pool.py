@@ -1,19 +1,22 @@
 """What every question strategy works on: a pool of images, and proposals of pairs from it."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, Int, Int64
+from jaxtyping import Bool, Float32, Int, Int64
 
 from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links
+from likewise.answers.reserved import is_reserved
 from likewise.answers.standing import Pair, pair_of
 from likewise.neighbours.vectors import Embeddings
 from likewise.neighbours.whitening import HalfWhitening, half_whitening
 
+FEWEST_TO_RESERVE = 100
+"""Images of a pool below which all may be asked about."""
 _COMPARED = 2**25
 """Numbers that one image is compared with, at most: 100,000 images in 335 dimensions."""
 _BLOCK = 1024
@@ -65,11 +68,25 @@ class Pool:
     vectors: Float32[np.ndarray, "N D"]
     """Unit vectors of all images."""
     rows: Int64[np.ndarray, " n"]
-    """Those that may be asked about."""
+    """Those that strategies ask about."""
     positions: dict[str, int]
-    """Row of each image that may be asked about."""
+    """Row of each image that answers may be about: of ``rows`` and ``reserve``."""
     neighbours: Int[np.ndarray, "N k"] | None = None
     """Rows of the images nearest to each, nearest first, -1 where there are fewer; if known."""
+    reserve: Int64[np.ndarray, " r"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Those that are asked about to calibrate, and otherwise only when nothing else is left."""
+
+    @cached_property
+    def every(self) -> Int64[np.ndarray, " m"]:
+        """Rows of all images that answers may be about, rising."""
+        return np.union1d(self.rows, self.reserve)
+
+    @cached_property
+    def open(self) -> Bool[np.ndarray, " N"]:
+        """Which images strategies ask about."""
+        asked = np.zeros(len(self.vectors), dtype=bool)
+        asked[self.rows] = True
+        return asked
 
     def half_whitened(self, rows: Int64[np.ndarray, " m"]) -> Float32[np.ndarray, "m D"]:
         """The unit vectors of some rows in which groups are sought."""
@@ -99,10 +116,7 @@ class Pool:
         for start in starts.tolist():
             scores[start : start + _BLOCK] = self.vectors[start : start + _BLOCK] @ query
         scores[row] = -2
-        if len(self.rows) < len(scores):
-            hidden = np.ones(len(scores), dtype=bool)
-            hidden[self.rows] = False
-            scores[hidden] = -2
+        scores[~self.open] = -2
         return scores
 
     def nearest(self, row: int) -> Iterator[int]:
@@ -111,8 +125,9 @@ class Pool:
         The known neighbours come first, so that all images are looked at only if need be.
         """
         if self.neighbours is not None:
-            known = (each for each in self.neighbours[row].tolist() if each >= 0)
-            yield from (each for each in known if self.ids[each] in self.positions)
+            known = self.neighbours[row]
+            known = known[known >= 0]
+            yield from known[self.open[known]].tolist()
         similarity = self.similarities(row)
         found = np.argpartition(-similarity, min(_RANKED, len(similarity) - 1))[:_RANKED]
         found = found[similarity[found] > -2]
@@ -130,22 +145,41 @@ class Pool:
 
 
 def pool_of(embeddings: Embeddings, held_out: Collection[str]) -> Pool:
-    """All images of ``embeddings`` but the held-out ones."""
+    """All images of ``embeddings`` but the held-out ones.
+
+    In pools of `FEWEST_TO_RESERVE` images and more some are in reserve, as their content decides.
+    """
     ids = [str(each) for each in embeddings.ids]
     hidden = frozenset(held_out)
     positions = {each: row for row, each in enumerate(ids) if each not in hidden}
     rows = np.fromiter(positions.values(), np.int64)
+    enough = len(rows) >= FEWEST_TO_RESERVE
+    spared = np.fromiter((enough and is_reserved(each) for each in positions), bool, len(rows))
     neighbours, _ = embeddings.neighbours()
-    return Pool(ids, embeddings.vectors, rows, positions, neighbours.astype(np.int32))
+    near = neighbours.astype(np.int32)
+    return Pool(ids, embeddings.vectors, rows[~spared], positions, near, rows[spared])
 
 
 def any_open_pair(
     pool: Pool, links: Links, taken: Collection[Pair], strategy: str
 ) -> Proposal | None:
-    """Any pair that is neither answered nor implied nor taken; None if there is none."""
+    """Any pair that is neither answered nor implied nor taken; None if there is none.
+
+    Images in reserve come when all others are done.
+    """
+    for rows in (pool.rows, pool.every) if len(pool.reserve) else (pool.rows,):
+        found = _open_pair_of(rows, pool, links, taken, strategy)
+        if found is not None:
+            return found
+    return None
+
+
+def _open_pair_of(
+    rows: Int64[np.ndarray, " m"], pool: Pool, links: Links, taken: Collection[Pair], strategy: str
+) -> Proposal | None:
     groups: dict[str, list[int]] = {}
-    for image, row in pool.positions.items():
-        groups.setdefault(links.root(image), []).append(row)
+    for row in rows.tolist():
+        groups.setdefault(links.root(pool.ids[row]), []).append(row)
     roots = list(groups)
     for place, root in enumerate(roots):
         denied = links.denied(root)

@@ -78,7 +78,7 @@ class NeighbourPairs:
             easy = bool(rng.random() < EASY_SHARE)
             rank = 1 if easy else int(np.exp(rng.uniform(np.log(2), np.log(len(self.pool.rows)))))
             other = self._at_rank(anchor, rank, rng)
-            if self.pool.ids[other] not in self.pool.positions:
+            if not self.pool.open[other]:
                 continue
             if self.pool.asks_nothing_new(anchor, other, ledger.links, taken):
                 continue

@@ -1,5 +1,6 @@
-"""Which answers are kept for calibration: nothing is ever trained on them."""
+"""Which answers are kept for calibration, and on which images: nothing is ever trained on them."""
 
+import hashlib
 from collections.abc import Iterable
 
 from likewise.answers.links import Links, links_from
@@ -8,7 +9,16 @@ from likewise.answers.standing import Answer
 CALIBRATION = "calibration"
 """Strategy of the pairs that were drawn uniformly over similarity."""
 SHARE = 0.1
-"""Of the questions, about so many are for calibration."""
+"""Of the questions, about so many are for calibration; of the images, so many are in reserve."""
+
+
+def is_reserved(image_id: str) -> bool:
+    """Whether an image is in reserve: a pair to calibrate has at least one such image.
+
+    It depends on the image's content alone, and not on whether it is held out.
+    """
+    digest = hashlib.blake2b(image_id.encode(), digest_size=4, person=b"reserve").digest()
+    return int.from_bytes(digest) < SHARE * 2**32
 
 
 def reserved(answers: Iterable[Answer]) -> list[Answer]:

@@ -30,7 +30,7 @@ _SLOPES = (2.0, 200.0, 25)
 _USUAL_SLOPE, _SPREAD = 30.0, 1.0
 """Median of the slope's prior, and the standard deviation of its logarithm. This and the floors
 were chosen on digits and faces."""
-_CENTRES, _BEYOND = 41, 0.25
+_CENTRES, _BEYOND = 121, 0.25
 """Places where the curve may rise; so much of the range beyond both of its ends."""
 _RATES = (0.01, 0.005)
 """Error rates that everybody is granted: misses and false ones."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Int64, Shaped
+from jaxtyping import Float32, Int64, Shaped, UInt8
 
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.scores import scores
@@ -89,8 +89,19 @@ class Evaluation:
         ]
 
 
-def evaluate(workspace: Workspace, settings: Evaluate) -> Evaluation:
-    """Measure raw pixels and every model that has embeddings, on the same images.
+def evaluate(
+    workspace: Workspace,
+    settings: Evaluate,
+    models: Sequence[Embeddings] | None = None,
+    limit: int = LIMIT,
+) -> Evaluation:
+    """Measure raw pixels and the models on the same images.
+
+    Args:
+        workspace: Where images and embeddings are.
+        settings: What to measure on.
+        models: By default every one that has embeddings.
+        limit: Queries, and gallery images, that are looked at, at most.
 
     Raises:
         UsageError: a setting makes no sense.
@@ -100,8 +111,8 @@ def evaluate(workspace: Workspace, settings: Evaluate) -> Evaluation:
         raise UsageError("--bootstrap must be 0 or more")
     images = open_images(workspace.require())
     labels = read_truth(images, settings.truth)
-    models = embeddings_by_age(workspace)
-    chosen = choose_images(images, labels, models, settings)
+    models = embeddings_by_age(workspace) if models is None else models
+    chosen = choose_images(images, labels, models, settings, limit)
     measured = []
     with progress("evaluate", len(models) + 1, "models") as advance:
         pixels = raw_pixels(images, _both(chosen))
@@ -137,7 +148,11 @@ def distinct_names(models: Sequence[Embeddings]) -> list[str]:
 
 
 def choose_images(
-    images: Images, labels: Labels, models: Sequence[Embeddings], settings: Evaluate
+    images: Images,
+    labels: Labels,
+    models: Sequence[Embeddings],
+    settings: Evaluate,
+    limit: int = LIMIT,
 ) -> Chosen:
     """Queries and gallery: images of known class that every model has an embedding of.
 
@@ -168,26 +183,31 @@ def choose_images(
         )
     random = np.random.default_rng(settings.seed)
     return Chosen(
-        _sample(queries, random),
-        None if gallery is None else _sample(gallery, random),
+        _sample(queries, random, limit),
+        None if gallery is None else _sample(gallery, random, limit),
         labels,
         missing,
     )
 
 
 def raw_pixels(images: Images, rows: Rows) -> Float32[np.ndarray, "n 3072"]:
-    """The baseline embedding: each image squeezed to 32x32 RGB, flattened, of unit length.
+    """The baseline embedding of some images; see `raw_vector`."""
+    vectors = np.empty((len(rows), _SIDE * _SIDE * 3), np.float32)
+    for place, row in enumerate(rows.tolist()):
+        vectors[place] = raw_vector(images[row])
+    return vectors
+
+
+def raw_vector(picture: UInt8[np.ndarray, "H W 3"]) -> Float32[np.ndarray, " 3072"]:
+    """The baseline embedding: an image squeezed to 32x32 RGB, flattened, of unit length.
 
     Shrinking averages over areas, so that nothing is aliased.
     """
-    vectors = np.empty((len(rows), _SIDE * _SIDE * 3), np.float32)
-    for place, row in enumerate(rows.tolist()):
-        picture = images[row]
-        shrinks = min(picture.shape[:2]) > _SIDE
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        vectors[place] = cv2.resize(picture, (_SIDE, _SIDE), interpolation=how).ravel()
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1))
+    shrinks = min(picture.shape[:2]) > _SIDE
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    squeezed = cv2.resize(picture, (_SIDE, _SIDE), interpolation=how)
+    vector = squeezed.ravel().astype(np.float32)
+    return np.asarray(vector / max(float(np.linalg.norm(vector)), 1.0), np.float32)
 
 
 def _measure(
@@ -217,7 +237,7 @@ def _both(chosen: Chosen) -> Int64[np.ndarray, " m"]:
     return np.concatenate((chosen.queries, chosen.gallery))
 
 
-def _sample(rows: Rows, random: np.random.Generator) -> Int64[np.ndarray, " m"]:
-    if len(rows) <= LIMIT:
+def _sample(rows: Rows, random: np.random.Generator, limit: int) -> Int64[np.ndarray, " m"]:
+    if len(rows) <= limit:
         return rows
-    return np.sort(random.choice(rows, LIMIT, replace=False))
+    return np.sort(random.choice(rows, limit, replace=False))

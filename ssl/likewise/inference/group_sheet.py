@@ -99,8 +99,9 @@ def _draw_card(sheet: Image.Image, row: Row, left: int, top: int) -> None:
     width, height = _size(row)
     draw.rounded_rectangle((left, top, left + width, top + height), 14, PAPER, FAINT)
     x, y = left + _PAD, top + _PAD
-    draw.text((x, y), row.name, INK, _font(_TEXT, bold=True))
-    used = _font(_TEXT, bold=True).getlength(row.name) + _GAP
+    name = _cut(row.name, width - 2 * _PAD, _TEXT, bold=True)
+    draw.text((x, y), name, INK, _font(_TEXT, bold=True))
+    used = _font(_TEXT, bold=True).getlength(name) + _GAP
     told = _cut(row.told, width - 2 * _PAD - used, _TEXT)
     draw.text((x + used, y), told, _QUIET, _font(_TEXT))
     y += _TEXT + _GAP
@@ -138,14 +139,16 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)
 
 
-def _cut(text: str, room: float | int, size: int, *, keep_end: bool = False) -> str:
+def _cut(
+    text: str, room: float | int, size: int, *, keep_end: bool = False, bold: bool = False
+) -> str:
     """As much of a text as fits; with ``keep_end`` the middle is left out."""
     text = text[:300] if not keep_end or len(text) <= 300 else text[:150] + text[-150:]
-    if _font(size).getlength(text) <= room:
+    if _font(size, bold).getlength(text) <= room:
         return text
     for kept in range(len(text) - 1, 0, -1):
         end = kept // 2 if keep_end else 0
         short = text[: kept - end] + "…" + (text[-end:] if end else "")
-        if _font(size).getlength(short) <= room:
+        if _font(size, bold).getlength(short) <= room:
             return short
     return "…"

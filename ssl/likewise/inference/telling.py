@@ -1,5 +1,6 @@
 """The group of every image: from answers where there are some, spread where that is sure."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,8 @@ from jaxtyping import Bool, Float32, Float64, Int, Int64
 
 from likewise.answers.duels import NO_SCORE, score_of
 from likewise.answers.ledger import Ledger
-from likewise.answers.placement import Placement
+from likewise.answers.placement import Placement, with_calibrated
+from likewise.answers.reserved import reserved
 from likewise.errors import LikewiseError
 from likewise.evaluation.prospects import belief_on
 from likewise.images.store import Images
@@ -50,7 +52,7 @@ def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: L
     ids = [str(each) for each in embeddings.ids]
     here = np.fromiter((each in images.positions for each in ids), bool, len(ids))
     gone = [each for each, there in zip(ids, here, strict=True) if not there]
-    placement = belief_on(embeddings, ledger, gone).placement()
+    placement = _placed(embeddings, ledger, gone)
     neighbours, similarities = embeddings.neighbours()
     if _duelled(ledger):  # placed images lay near each other already: they cannot tell of others
         found = placed_alone(placement, len(ids))
@@ -71,6 +73,14 @@ def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: L
         outlier=outlier[kept],
         undiscovered=float(placement.undiscovered),
     )
+
+
+def _placed(embeddings: Embeddings, ledger: Ledger, gone: Collection[str]) -> Placement:
+    """What all answers tell, those that measure too."""
+    belief, rows = belief_on(embeddings, ledger, gone), embeddings.positions
+    similar = (each for each in reserved(ledger.settled()) if each.verdict == "similar")
+    pairs = ((rows[each.a], rows[each.b]) for each in similar if rows.keys() >= set(each.pair))
+    return with_calibrated(belief.placement(), pairs)
 
 
 def _duelled(ledger: Ledger) -> bool:

@@ -1,6 +1,5 @@
 """Do two images show the same? Verdicts by a threshold from answers, and what it costs."""
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.calibration import FEWEST
 from likewise.evaluation.prospects import belief_on, drawn_for, rates_with
-from likewise.evaluation.threshold import Threshold
+from likewise.evaluation.threshold import Threshold, percent
 from likewise.evaluation.verdict import Judgement, judge
 from likewise.images.manifest import display
 from likewise.images.store import open_images
@@ -188,10 +187,3 @@ class Verifier:
                 "that the curve's shape is trusted. Label more, or ask for a higher --far",
             )
         return ()
-
-
-def percent(share: float) -> str:
-    """Two digits that count, of a share from 0 to 1."""
-    if not math.isfinite(share):
-        return "n/a"
-    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"

@@ -18,6 +18,8 @@ from likewise.models.weights import load_weights
 
 SMALL_IMAGE = 64
 """Below this side in pixels a net gets the small-image stem."""
+CLASSIFIERS = ("fc", "classifier", "heads", "head")
+"""What nets of torchvision call their last layers, which an embedding does without."""
 
 
 def resolve(name: str) -> str:
@@ -109,7 +111,7 @@ def _torchvision_net(name: str, pretrained: bool) -> nn.Module:
     from torchvision.models import get_model
 
     net: nn.Module = get_model(name, weights="DEFAULT" if pretrained else None)
-    for head in ("fc", "classifier", "heads", "head"):
+    for head in CLASSIFIERS:
         if hasattr(net, head):
             setattr(net, head, nn.Identity())
             break

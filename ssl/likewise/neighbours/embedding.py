@@ -190,7 +190,9 @@ def _vectors_before(
     if known or head is None or run.parent is None or fingerprint_of(bare(backbone)) != run.parent:
         return known, old.reshape(len(known), backbone.dim), None
     known, old = _done_before(workspace, run.parent)
-    return known, old.reshape(len(known), head.dim_in), head if known else None
+    if not known:
+        return known, np.empty((0, backbone.dim), np.float32), None
+    return known, old.reshape(len(known), head.dim_in), head
 
 
 def _done_before(

@@ -1,7 +1,7 @@
 """Picture files from anywhere to vectors that can be compared with those of a workspace."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -50,7 +50,10 @@ class Pictures(NamedTuple):
 
 
 def embed_pictures(
-    workspace: Workspace, embeddings: Embeddings, sources: Iterable[Path]
+    workspace: Workspace,
+    embeddings: Embeddings,
+    sources: Iterable[Path],
+    look: Callable[[str, UInt8[np.ndarray, "H W 3"]], None] | None = None,
 ) -> Pictures:
     """Embed files as `likewise ingest` and `likewise embed` would.
 
@@ -61,13 +64,16 @@ def embed_pictures(
         workspace: Where the model and its embeddings are.
         embeddings: What the vectors are to be compared with.
         sources: Image files, folders, or CSV/Parquet/Arrow lists with a "path" column.
+        look: Is shown id and pixels of every image; then those of the workspace are decoded too.
 
     Raises:
         LikewiseError: a source does not exist, or the model of the embeddings is gone.
     """
     found = scan(sources, workspace=workspace.path)
-    reading = Reading(workspace.config.store_size, frozenset(embeddings.positions))
-    net = _Net(workspace, embeddings.fingerprint)
+    rows = embeddings.positions
+    known = frozenset(rows) if look is None else frozenset[str]()
+    reading = Reading(workspace.config.store_size, known)
+    net = Net(workspace, embeddings.fingerprint)
     ids: dict[Path, str] = {}
     failures = list(found.failures)
     with progress("read", len(found.files)) as advance:
@@ -77,10 +83,13 @@ def embed_pictures(
                 failures.append(Failure(outcome.path, outcome.reason))
                 continue
             ids[Path(outcome.path)] = outcome.id
-            if outcome.image is not None:
+            if outcome.image is None:
+                continue
+            if outcome.id not in rows:
                 net.take(outcome.id, outcome.image.pixels)
+            if look is not None:
+                look(outcome.id, outcome.image.pixels)
     vectors = net.vectors()
-    rows = embeddings.positions
     return Pictures(
         [
             Picture(
@@ -140,7 +149,7 @@ def _known(embeddings: Embeddings, file: Path) -> Picture | None:
     return Picture(Path(os.path.abspath(file)), image, np.array(embeddings.vectors[row]))  # noqa: PTH100
 
 
-class _Net:
+class Net:
     """The model of some embeddings, loaded when the first picture needs it."""
 
     def __init__(self, workspace: Workspace, fingerprint: str) -> None:
@@ -150,6 +159,11 @@ class _Net:
         self._vectors: dict[str, Float32[np.ndarray, " D"]] = {}
 
     def take(self, image_id: str, pixels: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Embed a picture, together with others.
+
+        Raises:
+            LikewiseError: the model is gone or damaged.
+        """
         if self._loaded is None:
             backbone = load_model(run_with(self._workspace, self._fingerprint).model_file)
             self._loaded = backbone, pick_machine("auto", "float32")
@@ -160,8 +174,10 @@ class _Net:
             self._through()
 
     def vectors(self) -> dict[str, Float32[np.ndarray, " D"]]:
+        """The vectors of the pictures that were taken since the last time."""
         self._through()
-        return self._vectors
+        made, self._vectors = self._vectors, {}
+        return made
 
     def _through(self) -> None:
         if self._waiting and self._loaded is not None:

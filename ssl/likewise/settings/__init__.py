@@ -4,6 +4,14 @@ A field's docstring is its help text. Nothing heavy is imported here.
 """
 
 from likewise.settings.common import Common, Precision, Preset, config_of
+from likewise.settings.exporting import EmbeddingsExport, Export
+from likewise.settings.gallery import (
+    GalleryAdd,
+    GalleryClassify,
+    GalleryEvaluate,
+    GalleryList,
+    GalleryRemove,
+)
 from likewise.settings.images import Ingest, Sample, Views
 from likewise.settings.labelling import (
     AnswersExport,
@@ -24,6 +32,7 @@ from likewise.settings.learning import (
     Finetune,
     Loss,
     Pretrain,
+    Report,
     Status,
 )
 from likewise.settings.retrieval import Search, Verify
@@ -38,8 +47,15 @@ __all__ = [
     "Depth",
     "Duplicates",
     "Embed",
+    "EmbeddingsExport",
     "Evaluate",
+    "Export",
     "Finetune",
+    "GalleryAdd",
+    "GalleryClassify",
+    "GalleryEvaluate",
+    "GalleryList",
+    "GalleryRemove",
     "Groups",
     "Ingest",
     "Label",
@@ -50,6 +66,7 @@ __all__ = [
     "Precision",
     "Preset",
     "Pretrain",
+    "Report",
     "Sample",
     "Search",
     "Simulate",

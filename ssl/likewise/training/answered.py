@@ -57,7 +57,7 @@ def basis_of(
     may = set(images.ids[~images.held_out].tolist())
     pool = pool_of(embeddings, {str(each) for each in embeddings.ids} - may)
     among = np.zeros(len(embeddings.ids), dtype=bool)
-    among[pool.rows] = True
+    among[pool.every] = True
     rows, similarities = embeddings.neighbours()
     return Basis(embeddings.folder, pool, rows, similarities, among, standing)
 

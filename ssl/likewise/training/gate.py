@@ -8,7 +8,7 @@ passes but with the chance `likewise.training.trials.FALSE_PASS`, and the head g
 
 Trials are fair where images were drawn for a question whatever lay near them. Where the likeliest
 pairs were asked first they are not, and shut the gate; then a head passes whose predecessors have
-won duels (`likewise.answers.duels`), with the part that fought them.
+won duels (`likewise.answers.duels`), with at least the part that fought them.
 """
 
 from dataclasses import dataclass, replace
@@ -112,8 +112,8 @@ def learn(
     new = new_gains(pool, placement, way, seed)
     trials = judge(known, new, unseen_share(placement))
     share = chosen(trials)
-    if share is None and duels.decided:
-        served, share = head, DUELLED
+    if duels.decided:  # trials underrate heads there
+        share = max(share or 0.0, DUELLED)
     passed = untouched(vectors.shape[1]) if share is None else blended(pool, served, share)
     return Learnt(passed, told, trials, rivals_of(pool, blended(pool, head, DUELLED)))
 

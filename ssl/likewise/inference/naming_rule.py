@@ -1,0 +1,169 @@
+"""From which similarity on an image is given a class, what that costs, and what tells it. Pure.
+
+Three things can tell it; the first that can is taken (docs/decisions/0020). The gallery's own
+classes, each held against the others, where there are enough of them. The images of the workspace,
+of which the calibration answers say how likely each is of its nearest class. The same images alone,
+all taken for strangers, which is strict.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float64
+
+from likewise.evaluation.calibration import FEWEST, Calibration
+from likewise.evaluation.threshold import ErrorRates, percent
+from likewise.inference.open_set import (
+    Trials,
+    fewest_classes,
+    fewest_images,
+    refuted,
+    strangers_share,
+    threshold_above,
+    threshold_of,
+)
+
+Source = Literal["classes", "answers", "images", "few classes", "nothing"]
+
+
+@dataclass(frozen=True)
+class NamingRule:
+    """Where names begin."""
+
+    similarity: float
+    """Cosine to the nearest exemplar from which on an image is named; infinite: none is."""
+    source: Source
+    """What told it."""
+    far: float
+    """Of the images of no class, the share that is named, at most or about."""
+    far_interval: tuple[float, float] | None = None
+    """95 %, where answers tell it."""
+    frr: float | None = None
+    """Of the images that are of a class, the share called unknown, where answers tell it."""
+    frr_interval: tuple[float, float] | None = None
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """What cannot be had is null."""
+        return {
+            "threshold": self.similarity if math.isfinite(self.similarity) else None,
+            "far": self.far,
+            "far_interval": _listed(self.far_interval),
+            "frr": self.frr,
+            "frr_interval": _listed(self.frr_interval),
+            "calibrated_from": self.source,
+        }
+
+    def as_text(self) -> str:
+        """What a person reads."""
+        if not math.isfinite(self.similarity):
+            return "no threshold: everything but copies of exemplars is unknown"
+        about = "about" if self.source == "answers" else "at most"
+        text = (
+            f"named from a similarity of {self.similarity:.3f}: {about} {percent(self.far)} of the "
+            f"images of no class are named"
+        )
+        if self.far_interval is not None:
+            text += f" ({_between(self.far_interval)})"
+        if self.frr is not None and self.frr_interval is not None:
+            text += (
+                f", about {percent(self.frr)} ({_between(self.frr_interval)}) of the others are "
+                "called unknown"
+            )
+        return text
+
+
+def naming_rule(
+    far: float,
+    trials: Trials,
+    population: Float64[np.ndarray, " W"],
+    calibration: Calibration | None,
+) -> NamingRule:
+    """Choose where names begin, so that a share ``far`` of strangers is named.
+
+    Args:
+        far: Wanted share, between 0 and 1.
+        trials: The gallery held against itself.
+        population: Of images of the workspace, the cosine to the nearest exemplar, rising.
+        calibration: Probability that two images are the same; None where answers are too few.
+    """
+    classes = _count(trials)
+    if classes >= fewest_classes(far):
+        return NamingRule(threshold_of(trials, far), "classes", far)
+    rule = _from_images(far, population, calibration)
+    if rule is None:
+        return _from_few(far, trials)
+    if not refuted(trials, rule.similarity, far):
+        return rule
+    note = (
+        "classes of the gallery are more alike than the images of the workspace are to it, so the "
+        "workspace cannot tell the threshold"
+    )
+    stricter = _from_few(far, trials)
+    return replace(stricter, notes=(note, *stricter.notes))
+
+
+def _count(trials: Trials) -> int:
+    return round(float(trials.weights.sum()))
+
+
+def _from_images(
+    far: float, population: Float64[np.ndarray, " W"], calibration: Calibration | None
+) -> NamingRule | None:
+    """From the images of the workspace, with or without answers; None where they are too few."""
+    if len(population) < fewest_images(far):
+        return None
+    if calibration is None:
+        note = (
+            "no answers tell which images of the workspace are of these classes, so all were taken "
+            f"for strangers, and the threshold is strict; {FEWEST} answers on pairs drawn to "
+            f"measure (`likewise label`), or {fewest_classes(far)} classes, would tell it better"
+        )
+        return NamingRule(threshold_above(population, far), "images", far, notes=(note,))
+    rates = ErrorRates(calibration, population)
+    found = rates.at_false_accept(far)
+    smallest = rates.smallest(found.similarity)
+    notes = (
+        f"{calibration.answers:,} answers cannot promise that at most {percent(far)} of the images "
+        f"of no class are named, at best {percent(smallest)} (rule of three); below that the "
+        "curve's shape is trusted. Label more, or ask for a higher --far",
+    )
+    accept, reject = found.false_accept, found.false_reject
+    return NamingRule(
+        found.similarity,
+        "answers",
+        accept.value,
+        (accept.low, accept.high),
+        reject.value,
+        (reject.low, reject.high),
+        notes if smallest > far else (),
+    )
+
+
+def _from_few(far: float, trials: Trials) -> NamingRule:
+    """From fewer classes than it takes: nearer than any of them comes to another."""
+    classes, wanted = _count(trials), fewest_classes(far)
+    similarity = threshold_of(trials, far)
+    least = strangers_share(trials, similarity)
+    if not classes:
+        note = (
+            "a single class and hardly any other image: nothing tells how near is near enough, so "
+            "only copies of exemplars are named; add classes, embed more images, or --closed-set"
+        )
+        return NamingRule(math.inf, "nothing", 0.0, notes=(note,))
+    note = (
+        f"{classes} classes promise at best that {percent(least)} of the images of no class are "
+        f"named; {wanted} classes would promise {percent(far)}"
+    )
+    return NamingRule(similarity, "few classes", least, notes=(note,))
+
+
+def _between(interval: tuple[float, float]) -> str:
+    low, high = (percent(each) for each in interval)
+    return f"{low} to {high}"
+
+
+def _listed(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)
