@@ -9,6 +9,8 @@ import pytest
 from tests.doc_blocks import RUN, SHOWN, blocks_of, to_run, why_long
 from tests.doc_shell import Shell, command_server, unprinted
 
+pytestmark = pytest.mark.timeout(1800)  # the first one waits until torch is loaded
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     [

@@ -73,7 +73,7 @@ def test_results_of_all_methods_are_described() -> None:
         ast.literal_eval(each.returns) for each in public if isinstance(each.returns, ast.Constant)
     }
     assert len(returns) > 10
-    assert shown == returns
+    assert shown == {each for each in returns if "." not in each}  # pandas has its own pages
 
 
 def test_links_to_the_repository_become_links_of_the_site() -> None:
@@ -96,6 +96,8 @@ def test_links_to_the_repository_become_links_of_the_site() -> None:
 def test_what_only_tests_read_is_not_shown() -> None:
     text = "<!-- setup\nmkdir a\n-->\n\n```bash\necho '<!-- kept -->'\n```\n"
     assert build._without_comments(text) == "\n```bash\necho '<!-- kept -->'\n```\n"
+    output = "<!-- output -->\n\n```text\ndone\n```\n"
+    assert build._without_comments(output) == "```{ .text .output }\ndone\n```\n"
 
 
 def test_what_would_be_loaded_from_elsewhere_is_noticed() -> None:

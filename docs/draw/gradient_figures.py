@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 from torch import Tensor
 
-from docs.draw.setting import Setting
-from likewise.evaluation.plots import DIFFERENT, GRID, INK, QUIET, SAME, SERIES, new_figure, plain
+from docs.draw.setting import DIFFERENT, SAME, Setting
+from likewise.evaluation.plots import GRID, INK, QUIET, SERIES, new_figure, plain
 from likewise.training.losses import contrastive_loss, supervised_contrastive_loss, triplet_loss
 
 MARGIN, TEMPERATURE = 0.5, 0.1

@@ -8,10 +8,10 @@ from jaxtyping import Float32, Int64
 from matplotlib.axes import Axes
 
 from benchmarks.answers.simulation import ANNOTATORS, session
-from docs.draw.setting import Setting
+from docs.draw.setting import DIFFERENT, SAME, Setting
 from likewise.answers.proposals import proposer_for
 from likewise.answers.standing import Answer
-from likewise.evaluation.plots import DIFFERENT, INK, QUIET, SAME, SERIES, new_figure, plain, tsne
+from likewise.evaluation.plots import INK, QUIET, SERIES, new_figure, plain, tsne
 from likewise.neighbours.vectors import Embeddings
 from likewise.settings import Strategy
 

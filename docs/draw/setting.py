@@ -14,6 +14,8 @@ from likewise.images.store import Images, open_images
 from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings
 from likewise.workspace import Workspace
 
+SAME, DIFFERENT = "#128c6a", "#d64045"
+
 
 @dataclass(frozen=True)
 class Setting:

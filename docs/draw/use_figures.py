@@ -4,9 +4,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64
 from scipy.special import ndtri
 
-from docs.draw.setting import Setting
+from docs.draw.setting import DIFFERENT, SAME, Setting
 from likewise.evaluation.metrics import equal_error_rate, roc
-from likewise.evaluation.plots import DIFFERENT, INK, QUIET, SAME, SERIES, new_figure, plain
+from likewise.evaluation.plots import INK, QUIET, SERIES, new_figure, plain
 from likewise.evaluation.protocol import rates_at, threshold_at
 
 EXEMPLARS = (1, 2, 3, 5, 10)

@@ -19,6 +19,9 @@ _LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\ssrc=["']?((?:https?:)?//[^"'\s>]+)"""
     r"""|<link\b(?![^>]*rel=["']?canonical)[^>]*?\shref=["']?((?:https?:)?//[^"'\s>]+)"""
 )
+_WIDE = ("comparison.md", "peers.md")
+"""Pages whose tables take the place of the table of contents."""
+_OUTPUT = re.compile(r"^( *)<!-- output -->\s*```text$", re.MULTILINE)
 _COMMENT = re.compile(r"^ *<!--.*?-->\n?", re.MULTILINE | re.DOTALL)
 
 
@@ -56,6 +59,8 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
     """Make a page of the repository one of the site."""
     place = page.file.src_uri
+    if place in _WIDE:
+        page.meta["hide"] = ["toc"]
     sources = {there: source for source, there in mirrored.sources().items()}
     text = mirrored.in_site(markdown, sources.get(place, f"docs/{place}"), place)
     return diagrams.drawn(_without_comments(text))
@@ -74,7 +79,8 @@ def foreign(html: str) -> list[str]:
 
 
 def _without_comments(markdown: str) -> str:
-    """Without what only tests read; code blocks stay whole."""
+    """Without what only tests read, and output marked as such; code blocks stay whole."""
+    markdown = _OUTPUT.sub(r"\1```{ .text .output }", markdown)
     parts = re.split(r"(^ *```.*?^ *```$\n?)", markdown, flags=re.MULTILINE | re.DOTALL)
     return "".join(part if at % 2 else _COMMENT.sub("", part) for at, part in enumerate(parts))
 

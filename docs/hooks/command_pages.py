@@ -151,10 +151,17 @@ def _entry(option: Option) -> str:
 
 
 @cache
-def _module(name: str) -> griffe.Module:
-    loaded = griffe.load(name, search_paths=[str(_SOURCES)], resolve_aliases=False)
+def _package() -> griffe.Module:
+    """The sources as they are written; parsed once."""
+    loaded = griffe.load("likewise", search_paths=[str(_SOURCES)], resolve_aliases=False)
     assert isinstance(loaded, griffe.Module)
     return loaded
+
+
+def _module(name: str) -> griffe.Object:
+    found = _package()[name.removeprefix("likewise.")]
+    assert isinstance(found, griffe.Object)
+    return found
 
 
 def _field_docs(settings: type[Common]) -> dict[str, str]:
