@@ -26,7 +26,7 @@ from likewise.workspace import Workspace
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 @given(st.integers(2, 6), st.integers(1, 3), st.integers(1, 5), st.integers(0, 99))

@@ -28,12 +28,12 @@ from likewise.inference.class_names import class_name
 from likewise.inference.exemplar_vectors import Members
 from likewise.inference.gallery import Gallery
 from likewise.inference.gallery_store import FILE, GalleryStore, NewExemplar
-from likewise.inference.recognition import nearest
+from likewise.inference.recognition import Recogniser, nearest
 from likewise.models.model_files import save_model
 from likewise.models.nets import build_backbone
 from likewise.models.runs import start_run
 from likewise.neighbours.embedding import embed
-from likewise.neighbours.vectors import load_embeddings
+from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Embed
 from likewise.workspace import Workspace
 
@@ -106,7 +106,7 @@ def test_unknown_is_an_answer_and_the_command_speaks_the_contract(
     assert run(embedded, "add", "zwölf / 12", images[0], images[1], "--json") == 0
     assert told(capsys)["added"] == {"zwölf / 12": 2}
     out, sheet = tmp_path / "out.csv", tmp_path / "sheet.png"
-    words = ["classify", tmp_path / "in", "--out", out, "--sheet", sheet]
+    words = ["classify", str(tmp_path / "in"), "--out", str(out), "--sheet", str(sheet)]
     assert run(embedded, *words, "--json") == 0
     open_set = told(capsys)
     names = [each["class"] for each in open_set["results"]]
@@ -144,7 +144,8 @@ def test_calibration_answers_tell_threshold_and_probability(
         store.add(
             [
                 NewAnswer(
-                    *sorted((ids[first[each]], ids[second[each]])),
+                    min(ids[first[each]], ids[second[each]]),
+                    max(ids[first[each]], ids[second[each]]),
                     "similar" if near[each] > middle else "dissimilar",
                     "ada",
                     strategy=CALIBRATION,
@@ -187,7 +188,9 @@ def test_a_new_model_embeds_the_gallery_anew_and_never_mixes(
     assert after.fingerprint == second.fingerprint != before.fingerprint
     kept = gallery.store.vectors(second.fingerprint, 256)
     assert set(kept) == {each.image for each in gallery.store.exemplars()}
-    assert np.array_equal(gallery.store.picture(digest_of("new", gallery)), pixels)
+    picture_kept = gallery.store.picture(digest_of("new", gallery))
+    assert picture_kept is not None
+    assert np.array_equal(picture_kept, pixels)
     embeddings = load_embeddings(embedded)
     row = embeddings.positions[digest_of("old", gallery)]
     assert np.allclose(kept[digest_of("old", gallery)], embeddings.vectors[row], atol=1e-6)
@@ -408,6 +411,22 @@ def test_the_nearest_exemplar_is_found_whatever_the_block() -> None:
     assert rows[:40].tolist() == list(range(40))
     table = vectors.astype(np.float64) @ vectors[:40].T.astype(np.float64)
     assert near == pytest.approx(table.max(axis=1), abs=1e-6)
+
+
+@pytest.mark.parametrize(("unseen", "expected"), [(120, 0.5), (99, 0.1)])
+def test_images_that_were_not_trained_on_tell_the_threshold_if_they_are_enough(
+    unseen: int, expected: float, tmp_path: Path
+) -> None:
+    """Those at a cosine of 0.5 to the only exemplar, which are too few to matter among all."""
+    near = np.where(np.arange(4000) < unseen, 0.5, 0.1)
+    vectors = np.stack([near, np.sqrt(1 - near**2)], axis=1).astype(np.float32)
+    ids = np.array([f"{each:032x}" for each in range(4000)])
+    embeddings = Embeddings(tmp_path, "f", "m", ids, vectors)
+    one = np.array([[1, 0]], np.float32)
+    members = Members(("a",), np.zeros(1, np.int64), ("f" * 32,), ("a.png",), one)
+    rule = Recogniser(members, embeddings, None, np.arange(4000) < unseen).rule(0.05)
+    assert rule.similarity == pytest.approx(expected, abs=1e-6)
+    assert any("was trained on" in note for note in rule.notes) == (unseen < 100)
 
 
 def test_adding_loads_no_net() -> None:
