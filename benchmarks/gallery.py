@@ -36,10 +36,12 @@ from likewise.evaluation.truth import read_truth
 from likewise.images.ingest import ingest
 from likewise.images.store import open_images
 from likewise.inference.class_folders import class_folders
+from likewise.inference.exemplar_vectors import Members
 from likewise.inference.gallery import Gallery
 from likewise.inference.gallery_store import NewExemplar
 from likewise.inference.naming_rule import naming_rule
 from likewise.inference.open_set import fewest_classes, hold_out
+from likewise.inference.recognition import evidence_for, nearest
 from likewise.inference.verifier import Verifier
 from likewise.models.model_files import save_model
 from likewise.models.nets import build_backbone
@@ -130,9 +132,19 @@ def line(
         inside = population is None
         images = vectors[others] if population is None else population
         looked = images[rng.permutation(len(images))[:IMAGES]]
-        reach = np.sort((looked @ exemplars.T).max(axis=1).astype(np.float64))
-        known = np.full(len(reach), inside)
-        rule = naming_rule(FAR, hold_out(exemplars, classes, rng), reach, known, told)
+        names, places = np.unique(classes, return_inverse=True)
+        ids = tuple(map(str, rows.tolist()))
+        members = Members(tuple(map(str, names)), places.astype(np.int64), ids, ids, exemplars)
+        reach = nearest(members, looked)
+        evidence = evidence_for(members, looked, reach, np.full(len(rows), inside))
+        order = np.argsort(reach.similarities)
+        rule = naming_rule(
+            FAR,
+            hold_out(exemplars, members.classes, rng),
+            reach.similarities[order],
+            evidence[order],
+            told,
+        )
         sources[rule.source] = sources.get(rule.source, 0) + 1
         near = vectors[others] @ exemplars.T
         named = near.max(axis=1) >= rule.similarity

@@ -171,7 +171,7 @@ def rule_of(
     trials: Trials, population: np.ndarray, told: Calibration | None, seen: bool = False
 ) -> NamingRule:
     """At 5 %, all exemplars being images of the workspace."""
-    return naming_rule(0.05, trials, population, np.ones(len(population), bool), told, seen=seen)
+    return naming_rule(0.05, trials, population, population, told, seen=seen)
 
 
 def test_the_rule_takes_what_can_tell_it_in_order() -> None:
@@ -181,7 +181,7 @@ def test_the_rule_takes_what_can_tell_it_in_order() -> None:
     many, few = alone([0.3] * 39), alone([0.3] * 5)
     assert rule_of(many, population, told).source == "classes"
     assert rule_of(few, population, told).source == "answers"
-    outside = np.zeros(len(population), bool)  # exemplars of which the workspace may show nothing
+    outside = np.full(len(population), np.nan)  # exemplars of which the workspace may show nothing
     assert naming_rule(0.05, few, population, outside, told).source == "images"
     assert rule_of(few, population, None).source == "images"
     assert rule_of(few, population[:18], None).source == "few classes"
@@ -203,8 +203,10 @@ def test_images_count_by_their_chance_to_be_strangers() -> None:
     told = Calibration("platt", 40, levels, curve, np.tile(curve, (3, 1)), np.linspace(0, 1, 40))
     population = np.sort(rng.uniform(size=300).round(2))  # many are equal
     known = rng.uniform(size=300) < 0.7
-    found = weighed(0.1, population, known, told)
-    chance = np.interp(population, levels, curve) * known
+    mean = population - rng.uniform(0, 0.2, size=300)
+    evidence = np.where(known, mean, np.nan)
+    found = weighed(0.1, population, evidence, told)
+    chance = np.interp(mean, levels, curve) * known
     shares = {
         at: (1 - chance)[population >= at].sum() / (1 - chance).sum()
         for at in sorted({*population.tolist(), 2.0})
@@ -214,7 +216,7 @@ def test_images_count_by_their_chance_to_be_strangers() -> None:
     assert found.false_accept.value == pytest.approx(shares[best])
     rejected = chance[population < best].sum() / chance.sum()
     assert found.false_reject.value == pytest.approx(rejected)
-    assert weighed(1e-9, population, known, told).similarity > population[-1]
+    assert weighed(1e-9, population, evidence, told).similarity > population[-1]
 
 
 def test_too_few_classes_say_what_they_can_promise() -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from likewise.evaluation.calibration import FEWEST, Calibration
 from likewise.evaluation.threshold import percent
@@ -80,7 +80,7 @@ def naming_rule(
     far: float,
     trials: Trials,
     population: Float64[np.ndarray, " W"],
-    known: Bool[np.ndarray, " W"],
+    evidence: Float64[np.ndarray, " W"],
     calibration: Calibration | None,
     *,
     seen: bool = False,
@@ -91,16 +91,16 @@ def naming_rule(
         far: Wanted share, between 0 and 1.
         trials: The gallery held against itself.
         population: Of images of the workspace, the cosine to the nearest exemplar, rising.
-        known: Whether that exemplar is an image of the workspace too. Only of pairs of such do
-            the answers tell how likely they are the same: the class of any other exemplar may be
-            shown nowhere in the workspace.
+        evidence: Mean cosine to the exemplars of that one's class, if they are images of the
+            workspace; else NaN. Only of pairs of such do the answers tell how likely they are the
+            same: the class of any other exemplar may be shown nowhere in the workspace.
         calibration: Probability that two images are the same; None where answers are too few.
         seen: Whether the model was trained on these images of the workspace.
     """
     classes = _count(trials)
     if classes >= fewest_classes(far):
         return NamingRule(threshold_of(trials, far), "classes", far)
-    rule = _from_images(far, population, known, calibration)
+    rule = _from_images(far, population, evidence, calibration)
     if rule is None:
         return _from_few(far, trials)
     if not refuted(trials, rule.similarity, far):
@@ -127,13 +127,13 @@ def _count(trials: Trials) -> int:
 def _from_images(
     far: float,
     population: Float64[np.ndarray, " W"],
-    known: Bool[np.ndarray, " W"],
+    evidence: Float64[np.ndarray, " W"],
     calibration: Calibration | None,
 ) -> NamingRule | None:
     """From the images of the workspace, with or without answers; None where they are too few."""
     if len(population) < fewest_images(far):
         return None
-    if calibration is None or not known.any():
+    if calibration is None or not np.isfinite(evidence).any():
         note = (
             "nothing tells which images of the workspace are of these classes, so all were taken "
             f"for strangers, and the threshold is strict; {fewest_classes(far)} classes would tell "
@@ -141,7 +141,7 @@ def _from_images(
             "exemplars are images of the workspace"
         )
         return NamingRule(threshold_above(population, far), "images", far, notes=(note,))
-    found = weighed(far, population, known, calibration)
+    found = weighed(far, population, evidence, calibration)
     notes = (
         f"{calibration.answers:,} answers cannot promise that at most {percent(far)} of the images "
         f"of no class are named, at best {percent(found.smallest)} (rule of three); below that the "

@@ -41,6 +41,20 @@ def nearest(members: Members, vectors: Float32[np.ndarray, "Q D"]) -> Nearest:
     return Nearest(rows, np.clip(similarities, -1, 1))
 
 
+def evidence_for(
+    members: Members,
+    vectors: Float32[np.ndarray, "Q D"],
+    near: Nearest,
+    known: Bool[np.ndarray, " M"],
+) -> Float64[np.ndarray, " Q"]:
+    """Mean cosine to the exemplars of the nearest class; NaN if the nearest is not ``known``."""
+    sums = np.zeros((len(members.names), vectors.shape[1]))
+    np.add.at(sums, members.classes, members.vectors)
+    means = sums / np.bincount(members.classes, minlength=len(members.names))[:, None]
+    found = np.einsum("qd,qd->q", vectors, means[members.classes[near.rows]])
+    return np.where(known[near.rows], np.clip(found, -1, 1), np.nan)
+
+
 def unseen_by(workspace: Workspace, embeddings: Embeddings) -> Bool[np.ndarray, " N"]:
     """Which images a model was not trained on: those held out, or all if others trained it.
 
@@ -83,10 +97,12 @@ class Recogniser:
         self._seen = int((other & unseen).sum()) < FEWEST_UNSEEN
         rows = np.flatnonzero(other if self._seen else other & unseen)
         looked = np.sort(rng.permutation(rows)[:LOOKED_AT])
-        near = nearest(members, np.asarray(embeddings.vectors[looked]))
+        vectors = np.asarray(embeddings.vectors[looked])
+        near = nearest(members, vectors)
+        known = np.isin(members.images, embeddings.ids)
         order = np.argsort(near.similarities, kind="stable")
         self._population = near.similarities[order]
-        self._known = np.isin(members.images, embeddings.ids)[near.rows[order]]
+        self._evidence = evidence_for(members, vectors, near, known)[order]
         self._tried = None if answered is not None else self._from_trials(seed)
         self._rules: dict[float, NamingRule] = {}
 
@@ -104,7 +120,7 @@ class Recogniser:
                 far,
                 self._trials,
                 self._population,
-                self._known,
+                self._evidence,
                 self._answered,
                 seen=self._seen,
             )

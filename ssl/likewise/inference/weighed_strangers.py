@@ -1,15 +1,16 @@
 """A threshold from images that are strangers with a known chance. Pure.
 
-Each image is held against its nearest exemplar. With probability P, known from answers, it is of
-that exemplar's class; so it counts as 1 - P of a stranger, and as P of a member. Shapes: W images,
-S draws of the curve P.
+With probability P, known from answers, an image is of the class of its nearest exemplar; so it
+counts as 1 - P of a stranger, and as P of a member. P is read off at the mean cosine to the
+exemplars of that class: the greatest of several is great for strangers too, and would make members
+of them. Shapes: W images, S draws of P.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from likewise.evaluation.calibration import LEVEL, Calibration
 from likewise.evaluation.threshold import Rate
@@ -31,7 +32,7 @@ class Weighed:
 def weighed(
     most: float,
     population: Float64[np.ndarray, " W"],
-    known: Bool[np.ndarray, " W"],
+    evidence: Float64[np.ndarray, " W"],
     calibration: Calibration,
 ) -> Weighed:
     """The lowest threshold at which at most a share ``most`` of the strangers is named.
@@ -39,11 +40,14 @@ def weighed(
     Args:
         most: Between 0 and 1.
         population: Cosine of each image to its nearest exemplar, rising.
-        known: Of which images the answers tell the chance; the others are strangers.
+        evidence: Mean cosine to the exemplars of the nearest class; NaN for images of which the
+            answers tell nothing, which are strangers.
         calibration: The chance that two images are the same.
     """
     levels = calibration.levels
-    chances = np.stack([np.interp(population, levels, each) for each in calibration.draws]) * known
+    known = np.isfinite(evidence)
+    chances = np.stack([np.interp(evidence, levels, each) for each in calibration.draws])
+    chances = np.where(known, chances, 0.0)
     strange = 1 - chances
     total = np.maximum(strange.sum(axis=1), 1e-300)
     members = np.maximum(chances.sum(axis=1), 1e-300)
