@@ -133,6 +133,7 @@ def make_runs(root: Path, source: Path, runs: int = 3) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("reading_here")
 def test_omniglots_runs_are_read_and_recognised(
     embedded: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_wrong_key_is_told(embedded: Workspace, tmp_path: Path, line: str, tol
         read_runs(root)
 
 
+@pytest.mark.usefixtures("reading_here")
 def test_class_folders_are_measured_beside_raw_pixels(
     embedded: Workspace,
     picture: Callable[..., Path],

@@ -37,6 +37,8 @@ from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Embed
 from likewise.workspace import Workspace
 
+here = pytest.mark.usefixtures("reading_here")
+"""For tests that add and recognise much; what cannot be added is read in children, as usual."""
 BLANK = np.zeros((2, 3, 3), np.uint8)
 
 
@@ -48,6 +50,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict:  # type: ignore[type-arg]
     return dict(json.loads(capsys.readouterr().out))
 
 
+@here
 def test_a_class_takes_effect_at_once_and_goes_as_quickly(
     embedded: Workspace, picture: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -74,6 +77,7 @@ def test_a_class_takes_effect_at_once_and_goes_as_quickly(
     assert list(gallery.classes().classes) == ["class 50", "class 51"]
 
 
+@here
 def test_similarity_is_that_of_the_nearest_exemplar_by_a_slow_loop(
     embedded: Workspace, tmp_path: Path
 ) -> None:
@@ -99,6 +103,7 @@ def test_similarity_is_that_of_the_nearest_exemplar_by_a_slow_loop(
     assert any("6 images among them are exemplars" in note for note in found.notes())
 
 
+@here
 def test_unknown_is_an_answer_and_the_command_speaks_the_contract(
     embedded: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +136,7 @@ def test_unknown_is_an_answer_and_the_command_speaks_the_contract(
     assert "unknown (nearest: zwölf / 12)" in text
 
 
+@here
 def test_calibration_answers_tell_threshold_and_probability(
     embedded: Workspace, tmp_path: Path
 ) -> None:
@@ -168,6 +174,7 @@ def test_calibration_answers_tell_threshold_and_probability(
     assert told[0][1] < 0.5 < told[-2][1] or told[-2][0] < middle
 
 
+@here
 def test_a_new_model_embeds_the_gallery_anew_and_never_mixes(
     embedded: Workspace, picture: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -234,6 +241,7 @@ def test_what_cannot_be_added_is_a_line_and_the_rest_goes_in(
     assert f"`likewise gallery remove cat {files[0]}` first" in text
 
 
+@here
 def test_class_folders_come_in_at_once_named_by_their_paths(
     embedded: Workspace, tmp_path: Path, picture: Callable[..., Path]
 ) -> None:
@@ -252,6 +260,7 @@ def test_class_folders_come_in_at_once_named_by_their_paths(
         gallery.add_folders(root / "lost.png")
 
 
+@here
 def test_exemplars_are_removed_by_file_by_place_and_by_id(
     embedded: Workspace, tmp_path: Path, picture: Callable[..., Path]
 ) -> None:
@@ -330,6 +339,7 @@ def test_one_class_among_ten_thousand_writes_one_class(workspace: Workspace) -> 
     assert len(store.vectors("f1", 4)) == 10_001
 
 
+@here
 def test_a_gallery_that_is_open_sees_what_others_add(
     embedded: Workspace, picture: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -343,6 +353,7 @@ def test_a_gallery_that_is_open_sees_what_others_add(
     assert one.classify(query, closed_set=True).results[0].nearest == "a"
 
 
+@here
 def test_damage_is_noticed_vectors_are_made_again_pictures_are_named(
     embedded: Workspace, picture: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -435,6 +446,7 @@ def test_adding_loads_no_net() -> None:
     assert done.stdout.strip() == "False"
 
 
+@here
 def test_list_shows_classes_and_draws_them(
     embedded: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
