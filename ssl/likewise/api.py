@@ -7,16 +7,19 @@
 >>> workspace.embed()
 
 Keyword arguments are the command's settings (see `likewise.settings`); an unknown one is a
-TypeError. Each method returns what the command prints, as a frozen dataclass.
+TypeError. Each method returns what the command prints, as a frozen dataclass, which a notebook
+displays with its tables and pictures.
 """
 
 import importlib
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from likewise import settings as commands
 from likewise import workspace
+from likewise.progress import in_notebook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,10 +27,12 @@ if TYPE_CHECKING:
     from likewise.answers.exchange import Exported, Imported
     from likewise.evaluation.annotator import Simulated
     from likewise.evaluation.evaluate import Evaluation
+    from likewise.evaluation.view_sheet import ViewSheet
     from likewise.export.job import ModelExported
     from likewise.export.vector_files import EmbeddingsExported
     from likewise.images.dataset import ImageDataset
     from likewise.images.ingest import IngestResult
+    from likewise.images.samples import SampleResult
     from likewise.images.store import Images
     from likewise.inference.copies import DuplicatesFound
     from likewise.inference.gallery import Gallery
@@ -44,6 +49,10 @@ if TYPE_CHECKING:
     from likewise.training.pretrain import Pretrained
 
 
+if in_notebook():  # a library that torch's nets come with would have ipywidgets for its own bars
+    warnings.filterwarnings("ignore", message="IProgress not found")
+
+
 class Workspace(workspace.Workspace):
     """A folder that holds everything Likewise makes of one set of images."""
 
@@ -56,6 +65,17 @@ class Workspace(workspace.Workspace):
         paths = tuple(path for each in images for path in paths_from(each, self))
         given = commands.Ingest(images=paths, **settings)
         result: IngestResult = _run("images.ingest:ingest", self, given)
+        return result
+
+    def sample(self, name: str = "digits", to: str | Path | None = None) -> "SampleResult":
+        """Fetch a sample data set as class folders, to ingest then; see `likewise sample`."""
+        given = commands.Sample(name=name, to=None if to is None else Path(to))
+        result: SampleResult = _run("images.samples:sample", self, given)
+        return result
+
+    def views(self, **settings: Any) -> "ViewSheet":
+        """Draw the augmented views that pretraining sees; see `likewise views`."""
+        result: ViewSheet = _run("evaluation.view_sheet:views", self, commands.Views(**settings))
         return result
 
     def pretrain(self, **settings: Any) -> "Pretrained":
@@ -133,10 +153,15 @@ class Workspace(workspace.Workspace):
         result: Verified = _run("inference.verify:verify", self, given)
         return result
 
-    def verify_pairs(self, file: str | Path, **settings: Any) -> "VerifiedPairs":
-        """The same for the pairs of a file; see `likewise verify --pairs`."""
-        given = commands.Verify(pairs=Path(file), **settings)
-        result: VerifiedPairs = _run("inference.verify:verify", self, given)
+    def verify_pairs(self, pairs: "str | Path | pd.DataFrame", **settings: Any) -> "VerifiedPairs":
+        """The same for the pairs of a file or DataFrame; see `likewise verify --pairs`."""
+        result: VerifiedPairs
+        if isinstance(pairs, str | Path):
+            given = commands.Verify(pairs=Path(pairs), **settings)
+            result = _run("inference.verify:verify", self, given)
+        else:
+            judge = _function("export.frames:verify_frame")
+            result = judge(self, pairs, commands.Verify(**settings))
         return result
 
     def verifier(self, far: float = 0.01) -> "Verifier":

@@ -1,9 +1,13 @@
-"""What a person sees while they wait: a bar with rate and time left, always on stderr."""
+"""What a person sees while they wait: a bar with rate and time left, on stderr.
+
+A notebook would paint stderr red and keep every line: there a line changes in place and goes.
+"""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -22,6 +26,7 @@ Advance = Callable[[int], None]
 """Call it with the number of items that were just finished."""
 
 _PLAIN_EVERY_SECONDS = 10.0
+_IN_PLACE_EVERY_SECONDS = 0.5
 
 
 class _Rate(ProgressColumn):
@@ -35,16 +40,31 @@ class _Rate(ProgressColumn):
 
 
 def say(text: str) -> None:
-    """Tell the user something on stderr, so that stdout stays clean for results."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201
+    """Tell the user something on stderr, so that stdout stays clean for results.
+
+    In a notebook, where results are displayed, it is an ordinary line.
+    """
+    print(text, file=sys.stdout if in_notebook() else sys.stderr, flush=True)
+
+
+def in_notebook() -> bool:
+    """Whether a notebook's kernel runs this process."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 @contextmanager
 def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
     """Show how far ``task`` is: a bar on a terminal, a line every ten seconds elsewhere.
 
+    In a notebook the line changes in place, and is gone at the end.
+
     ``done`` items count as finished already (a resumed run).
     """
+    if in_notebook():
+        with _line_in_place() as show:
+            yield _lines(task, total, unit, done, _IN_PLACE_EVERY_SECONDS, show)
+        return
     if sys.stderr.isatty():
         columns = (
             TextColumn("{task.description}"),
@@ -59,10 +79,35 @@ def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iter
             handle = bar.add_task(task, total=total, completed=done)
             yield lambda count: bar.advance(handle, count)
         return
-    yield _plain_lines(task, total, unit, done)
+    yield _lines(task, total, unit, done, _PLAIN_EVERY_SECONDS, say)
 
 
-def _plain_lines(task: str, total: int, unit: str, done: int) -> Advance:
+@contextmanager
+def _line_in_place() -> Iterator[Callable[[str], None]]:
+    """A line of a notebook: what is shown takes the place of what was shown before."""
+    from IPython import display as ipython
+
+    display: Any = ipython.display
+    handle: Any = None
+
+    def show(text: str) -> None:
+        nonlocal handle
+        if handle is None:
+            handle = display({"text/plain": text}, raw=True, display_id=True)
+        else:
+            handle.update({"text/plain": text}, raw=True)
+
+    try:
+        yield show
+    finally:
+        if handle is not None:
+            handle.update({"text/plain": "", "text/html": ""}, raw=True)
+
+
+def _lines(
+    task: str, total: int, unit: str, done: int, every: float, show: Callable[[str], None]
+) -> Advance:
+    """Shows a line at most ``every`` so many seconds."""
     started = last = time.monotonic()
     finished = 0
 
@@ -70,11 +115,11 @@ def _plain_lines(task: str, total: int, unit: str, done: int) -> Advance:
         nonlocal finished, last
         finished += count
         now = time.monotonic()
-        if now - last < _PLAIN_EVERY_SECONDS:
+        if now - last < every:
             return
         last = now
         rate = finished / (now - started)
         left = (total - done - finished) / rate if rate else 0.0
-        say(f"{task}: {done + finished:,}/{total:,} {unit}, {rate:,.0f}/s, {left:,.0f} s left")
+        show(f"{task}: {done + finished:,}/{total:,} {unit}, {rate:,.0f}/s, {left:,.0f} s left")
 
     return advance

@@ -13,12 +13,13 @@ from likewise.images.store import open_images
 from likewise.jobs.next_step import LEAST_ANSWERS, Holdings, holdings_of, next_step
 from likewise.models.runs import Run, runs_of
 from likewise.neighbours.vectors import embedded
+from likewise.notebook import Displayed
 from likewise.settings import Status
 from likewise.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class WorkspaceStatus:
+class WorkspaceStatus(Displayed):
     """What `status` found."""
 
     workspace: str

@@ -26,6 +26,7 @@ from likewise.answers.tabular import Record, kind_of, read_records, write_record
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.manifest import display
 from likewise.images.store import Images, open_images
+from likewise.notebook import Displayed
 from likewise.settings import AnswersExport, AnswersImport
 from likewise.workspace import Workspace
 
@@ -34,7 +35,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Exported:
+class Exported(Displayed):
     """What was written."""
 
     file: Path
@@ -52,7 +53,7 @@ class Exported:
 
 
 @dataclass(frozen=True)
-class Imported:
+class Imported(Displayed):
     """What was read."""
 
     file: Path | str

@@ -15,13 +15,14 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.truth import read_truth
 from likewise.images.store import open_images
 from likewise.neighbours.vectors import load_embeddings
+from likewise.notebook import Displayed
 from likewise.progress import progress
 from likewise.settings import Simulate
 from likewise.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Simulated:
+class Simulated(Displayed):
     """What `simulate` answered."""
 
     answers: int

@@ -10,10 +10,11 @@ from jaxtyping import Float32, Int64, Shaped, UInt8
 
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.scores import scores
-from likewise.evaluation.table import ModelScores, table_lines
+from likewise.evaluation.table import ModelScores, table_html, table_lines
 from likewise.evaluation.truth import read_truth
 from likewise.images.store import Images, open_images
 from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings
+from likewise.notebook import Displayed, line
 from likewise.progress import progress
 from likewise.settings import Evaluate
 from likewise.workspace import Workspace
@@ -41,7 +42,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Displayed):
     """What `evaluate` found: raw pixels first, the newest model last."""
 
     models: tuple[ModelScores, ...]
@@ -57,6 +58,10 @@ class Evaluation:
             "held_out": gallery is not None,
             "not_embedded": dict(self.chosen.missing),
         }
+
+    def _repr_html_(self) -> str:
+        told = (f"{self.explanation()} [low high]: 95 % interval.", *self.notes())
+        return table_html(self.models) + "".join(map(line, told))
 
     def as_text(self) -> str:
         """A table with the best of each column marked, and what the columns are."""

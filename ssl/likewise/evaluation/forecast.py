@@ -32,6 +32,7 @@ from jaxtyping import Bool, Float64, Int64, Shaped
 from likewise.answers.placement import Placement
 from likewise.evaluation.logistic import posterior, sigmoid
 from likewise.evaluation.nearness import Judged, Near, features, judge, near_to, standard_of
+from likewise.notebook import Displayed
 
 MORE = 100
 """Answers that the forecast is about."""
@@ -74,7 +75,7 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Forecast(Displayed):
     """Where the work stands, and whether more of it pays."""
 
     judged: int

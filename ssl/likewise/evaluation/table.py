@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from likewise.evaluation.scores import LOWER_IS_BETTER, METRICS, Metric, Scores
+from likewise.notebook import Markup, table
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,20 @@ def table_lines(models: Sequence[ModelScores]) -> list[str]:
         for row in cells
     ]
     return [lines[0], "-" * (sum(widths) + 2 * len(METRICS)), *lines[1:]]
+
+
+def table_html(models: Sequence[ModelScores]) -> str:
+    """The same for a notebook: the best of each column in bold, intervals below."""
+    best = {metric: best_of(metric, models) for metric in METRICS}
+    rows: list[list[str]] = []
+    for model in models:
+        values, intervals = model.scores.values, model.scores.intervals
+        rows.append([model.name])
+        for metric in METRICS:
+            figure = _figure(values[metric])
+            strong = f"<b>{figure}</b>" if values[metric] == best[metric] else figure
+            rows[-1].append(Markup(f"{strong}<br><small>{_bracket(intervals[metric])}</small>"))
+    return table(("model", *METRICS), rows)
 
 
 def best_of(metric: Metric, models: Sequence[ModelScores]) -> float:

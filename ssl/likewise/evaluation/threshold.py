@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from likewise.evaluation.calibration import LEVEL, Calibration
+from likewise.notebook import Displayed
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Rate:
 
 
 @dataclass(frozen=True)
-class Threshold:
+class Threshold(Displayed):
     """Where same begins, and what that costs."""
 
     similarity: float

@@ -12,6 +12,7 @@ from likewise.evaluation.sheets import Rgb, contact_sheet
 from likewise.files import replacing
 from likewise.images.augmentation import Recipe, Views, whole_view
 from likewise.images.store import Images, open_images
+from likewise.notebook import Displayed, sheet, text
 from likewise.settings import Pretrain
 from likewise.settings import Views as ViewsSettings
 from likewise.training.pretrain import default_size, pick_recipe
@@ -19,7 +20,7 @@ from likewise.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class ViewSheet:
+class ViewSheet(Displayed):
     """Where the picture lies, and what it shows."""
 
     picture: Path
@@ -34,12 +35,16 @@ class ViewSheet:
             "image_size": self.image_size,
         }
 
+    def _repr_html_(self) -> str:
+        there = self.picture.is_file()
+        return (sheet(self.picture.read_bytes(), 800) if there else "") + text(self.as_text())
+
     def as_text(self) -> str:
         """What a person reads."""
         return (
             f"{self.picture}: each row an image and its views ({self.recipe}, "
-            f"{self.image_size} px)\nA good view is hard but still recognisable. next: "
-            "`likewise pretrain`"
+            f"{self.image_size} px)\nA good view is hard but still recognisable.\n"
+            "next: `likewise pretrain`"
         )
 
 
@@ -56,9 +61,9 @@ def views(workspace: Workspace, settings: ViewsSettings) -> ViewSheet:
     recipe = pick_recipe(images, settings.preset)
     size = settings.image_size or default_size(images, Pretrain())
     picture = settings.out or workspace.path / "views.png"
-    sheet = draw_views(images, recipe, size, settings.images, settings.views, settings.seed)
+    drawn = draw_views(images, recipe, size, settings.images, settings.views, settings.seed)
     with replacing(picture) as temporary:
-        temporary.write_bytes(sheet)
+        temporary.write_bytes(drawn)
     return ViewSheet(picture, recipe, size)
 
 

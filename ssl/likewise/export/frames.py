@@ -20,10 +20,12 @@ from likewise.errors import LikewiseError
 from likewise.export.vector_files import first_paths
 from likewise.images.manifest import read_table
 from likewise.images.store import is_held_out, open_images
+from likewise.inference.pair_files import pairs_of
 from likewise.inference.sorted_images import COLUMNS as GROUP_COLUMNS
 from likewise.inference.sorting import groups
+from likewise.inference.verified_pairs import VerifiedPairs, verify_rows
 from likewise.neighbours.vectors import load_embeddings
-from likewise.settings import Groups
+from likewise.settings import Groups, Verify
 from likewise.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -124,6 +126,25 @@ def add_answers(
     records = [_record(each) for each in frame.to_dict("records")]
     return store_answers(
         workspace, records, "the DataFrame", beside=Path.cwd(), annotator=annotator, gold=gold
+    )
+
+
+def verify_frame(workspace: Workspace, frame: "pd.DataFrame", settings: Verify) -> VerifiedPairs:
+    """Judge the pairs of a DataFrame; columns as in `likewise verify --pairs`.
+
+    Relative paths count from here, or from an ingested folder. Rows are numbered from 1.
+
+    Raises:
+        UsageError: a setting makes no sense.
+        LikewiseError: no embeddings, no row can be used, or nothing can be written.
+    """
+    records = [_record(each) for each in frame.to_dict("records")]
+    return verify_rows(
+        workspace,
+        lambda finder: pairs_of(enumerate(records, 1), finder),
+        "the DataFrame",
+        Path.cwd(),
+        settings,
     )
 
 

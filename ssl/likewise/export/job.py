@@ -21,6 +21,7 @@ from likewise.inference.table_files import one_line
 from likewise.models import small_net
 from likewise.models.model_files import load_model
 from likewise.models.runs import Run, finished_run
+from likewise.notebook import Displayed
 from likewise.progress import say
 from likewise.settings import Export
 from likewise.workspace import Workspace
@@ -32,7 +33,7 @@ _LEFT_BY_USE = {"__pycache__"}
 
 
 @dataclass(frozen=True)
-class ModelExported:
+class ModelExported(Displayed):
     """What `export` wrote."""
 
     folder: Path

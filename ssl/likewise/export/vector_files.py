@@ -16,6 +16,7 @@ from likewise.images.store import Images, open_images
 from likewise.inference.table_files import check_suffix, one_line
 from likewise.models.runs import finished_run
 from likewise.neighbours.vectors import Embeddings, load_embeddings
+from likewise.notebook import Displayed
 from likewise.settings import EmbeddingsExport
 from likewise.workspace import Workspace
 
@@ -25,7 +26,7 @@ _BLOCK = 8192
 
 
 @dataclass(frozen=True)
-class EmbeddingsExported:
+class EmbeddingsExported(Displayed):
     """What was written."""
 
     files: tuple[Path, ...]

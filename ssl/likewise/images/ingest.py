@@ -13,6 +13,7 @@ from likewise.images.edition import carry_over, open_edition, publish
 from likewise.images.manifest import Manifest, display, read_manifest
 from likewise.images.reading import Reader, in_children
 from likewise.images.scan import Failure, Found, describe_others, scan
+from likewise.notebook import Displayed
 from likewise.settings import Ingest
 from likewise.workspace import Workspace
 
@@ -21,7 +22,7 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True)
-class IngestResult:
+class IngestResult(Displayed):
     """What an ingest found; ``found = images + duplicates + failed``."""
 
     workspace: Path

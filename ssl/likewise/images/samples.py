@@ -13,6 +13,7 @@ from PIL import Image
 
 from likewise.errors import LikewiseError, UsageError
 from likewise.files import read_json, reason_of, sync_folder, write_json
+from likewise.notebook import Displayed
 from likewise.progress import say
 from likewise.settings import Sample
 from likewise.workspace import Workspace
@@ -59,7 +60,7 @@ SOURCES = {
 
 
 @dataclass(frozen=True)
-class SampleResult:
+class SampleResult(Displayed):
     """A data set on disk."""
 
     name: str

@@ -13,10 +13,13 @@ from jaxtyping import Int32, Int64, UInt8
 
 from likewise.errors import LikewiseError
 from likewise.files import reason_of
-from likewise.images.manifest import read_table
+from likewise.images.manifest import display, read_table
+from likewise.notebook import Cell, line, tiles
 from likewise.workspace import Workspace
 
 _COLUMNS = ["id", "raw_paths", "status", "offset", "store_width", "store_height"]
+_SHOWN = 24
+"""Images that a notebook displays."""
 
 
 def is_held_out(image_id: str, share: float) -> bool:
@@ -59,6 +62,19 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} images, {int(self.held_out.sum()):,} of them held out>"
+
+    def _repr_html_(self) -> str:
+        """How many there are, and some of them, drawn at even distances."""
+        rows = np.linspace(0, len(self) - 1, min(len(self), _SHOWN)).round().astype(int).tolist()
+        names = [Path(each.parent.name, each.name) for each in map(self.path, rows)]
+        cells = [
+            Cell(self[row], (display(str(name)),)) for row, name in zip(rows, names, strict=True)
+        ]
+        held = f", {int(self.held_out.sum()):,} of them held out" if self.held_out.any() else ""
+        return line(f"{len(self):,} images{held}") + tiles(cells)
 
     def __getitem__(self, row: int) -> UInt8[np.ndarray, "H W 3"]:
         height, width = self.sizes[row]

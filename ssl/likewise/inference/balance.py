@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from likewise.notebook import Displayed
+
 
 @dataclass(frozen=True)
-class Balance:
+class Balance(Displayed):
     """Figures about the sizes of groups."""
 
     groups: int

@@ -2,16 +2,19 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from likewise import notebook
 from likewise.images.manifest import display
 from likewise.images.scan import Failure
 from likewise.inference.class_names import UNKNOWN
 from likewise.inference.gallery_changes import counted, failure_lines, failures_json
 from likewise.inference.naming_rule import NamingRule
 from likewise.inference.table_files import one_line
+from likewise.neighbours.pictures import Look
+from likewise.notebook import Displayed
 
 COLUMNS = ("path", "class", "similarity", "probability", "nearest", "exemplar", "id")
 _SHOWN = 40
@@ -50,7 +53,7 @@ class Recognised:
 
 
 @dataclass(frozen=True)
-class Classified:
+class Classified(Displayed):
     """All images that were to be recognised."""
 
     results: tuple[Recognised, ...]
@@ -65,6 +68,13 @@ class Classified:
     fingerprint: str
     out: Path | None = None
     sheet: Path | None = None
+    look: Look | None = field(default=None, repr=False, compare=False)
+    """Shows the pictures in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from likewise.inference.displays import classified
+
+        return notebook.text(self.as_text()) if self.look is None else classified(self, self.look)
 
     def notes(self) -> tuple[str, ...]:
         """What else the reader should know."""
@@ -106,9 +116,15 @@ class Classified:
         lines = _table(self.results[:_SHOWN])
         if len(self.results) > _SHOWN:
             lines.append(f"... {len(self.results) - _SHOWN:,} more images (--out, --sheet, --json)")
+        lines += self.summary()
+        written = (("written", self.out), ("sheet", self.sheet))
+        return "\n".join([*lines, *(f"{what}: {file}" for what, file in written if file)])
+
+    def summary(self) -> list[str]:
+        """How many were named, by which rule, and what the reader should know."""
         counts = Counter(each.class_name for each in self.results)
         unknown = counts.pop(None, 0)
-        lines += [
+        lines = [
             f"{counted(len(self.results), 'image')}: {counts.total():,} of "
             f"{counted(len(counts), 'class')}, {unknown:,} unknown; gallery of "
             f"{counted(self.classes, 'class')}, {counted(self.exemplars, 'exemplar')} "
@@ -117,9 +133,7 @@ class Classified:
         if self.rule is not None:
             lines.append(self.rule.as_text())
         lines += [f"note: {each}" for each in self.notes()]
-        lines += failure_lines(self.failures)
-        written = (("written", self.out), ("sheet", self.sheet))
-        return "\n".join([*lines, *(f"{what}: {file}" for what, file in written if file)])
+        return [*lines, *failure_lines(self.failures)]
 
 
 def _table(results: Sequence[Recognised]) -> list[str]:

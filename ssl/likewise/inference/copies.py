@@ -1,12 +1,15 @@
 """What `likewise duplicates` found: groups of copies, in words, as JSON and as a table."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from likewise import notebook
 from likewise.inference.keepers import Copy
 from likewise.inference.near import NearGroups
 from likewise.inference.table_files import one_line
+from likewise.neighbours.pictures import Look
+from likewise.notebook import Displayed
 
 COLUMNS = ("group", "keep", "path", "id", "width", "height", "bytes", "sharpness", "weakest")
 _SHOWN, _LINES = 10, 6
@@ -42,7 +45,7 @@ class DuplicateGroup:
 
 
 @dataclass(frozen=True)
-class DuplicatesFound:
+class DuplicatesFound(Displayed):
     """What was found. No file was changed."""
 
     groups: tuple[DuplicateGroup, ...]
@@ -55,6 +58,17 @@ class DuplicatesFound:
     near: NearGroups | None
     waiting: int
     """Images without an embedding: only their bytes were compared."""
+    look: Look | None = field(default=None, repr=False, compare=False)
+    """Shows the pictures in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from likewise.inference.displays import duplicates
+
+        return notebook.text(self.as_text()) if self.look is None else duplicates(self, self.look)
+
+    def summary(self) -> list[str]:
+        """How many there are, and what the reader should know."""
+        return [self._summary(), *self._notes()]
 
     def as_json(self) -> dict[str, Any]:
         """The fields of the command contract."""
@@ -102,7 +116,7 @@ class DuplicatesFound:
 
     def as_text(self) -> str:
         """What a person reads."""
-        lines = [self._summary(), *self._notes()]
+        lines = self.summary()
         for number, each in enumerate(self.groups[:_SHOWN], 1):
             lines.append(f"group {number} ({each.kind})")
             lines.append(f"  keep  {one_line(each.paths[0])}")

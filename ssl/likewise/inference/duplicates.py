@@ -18,6 +18,7 @@ from likewise.inference.near import Graph, NearGroups, near_groups, usual_thresh
 from likewise.inference.table_files import check_suffix, one_line, write_table
 from likewise.inference.verdicts import Denials
 from likewise.models.runs import runs_of
+from likewise.neighbours.pictures import Look
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Duplicates
 from likewise.workspace import Workspace
@@ -55,6 +56,7 @@ def duplicates(workspace: Workspace, settings: Duplicates) -> DuplicatesFound:
         threshold,
         near,
         0 if embeddings is None else len(images.positions.keys() - embeddings.positions.keys()),
+        Look(workspace, images),
     )
     _write(found, images, settings)
     return found

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from likewise.evaluation.episodes import Figure
 from likewise.images.scan import Failure
 from likewise.inference.gallery_changes import counted, failure_lines, failures_json
+from likewise.notebook import Displayed, line, table
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class FewShotModel:
 
 
 @dataclass(frozen=True)
-class FewShot:
+class FewShot(Displayed):
     """What was measured: raw pixels first, then the newest model."""
 
     protocol: Literal["episodes", "omniglot runs"]
@@ -71,18 +72,17 @@ class FewShot:
             "failures": failures_json(self.failures),
         }
 
+    def _repr_html_(self) -> str:
+        rows = [(each.name, _told(each.accuracy), _told(each.open_set_auc)) for each in self.models]
+        told = [self._explanation(), *self.notes(), *failure_lines(self.failures)]
+        shown = line(self._title()) + table(("model", "accuracy", "open-set AUC"), rows)
+        return shown + "".join(map(line, told))
+
     def as_text(self) -> str:
         """A table, and what it means."""
-        runs = self.protocol == "omniglot runs"
-        what = (
-            f"{counted(self.episodes, 'run')} of Omniglot's one-shot task"
-            if runs
-            else f"{counted(self.episodes, 'episode')} from {counted(self.classes, 'class')}, "
-            f"{self.images:,} images"
-        )
         width = max(len(each.name) for each in self.models)
         lines = [
-            f"{self.ways}-way {self.shots}-shot, {what}",
+            self._title(),
             "",
             f"{'model':<{width}}  {'accuracy':<21}  open-set AUC",
             "-" * (width + 44),
@@ -91,14 +91,25 @@ class FewShot:
             f"{each.name:<{width}}  {_told(each.accuracy):<21}  {_told(each.open_set_auc)}"
             for each in self.models
         ]
-        resampled = "runs" if runs else "classes"
-        lines += [
-            "",
+        lines += ["", self._explanation()]
+        return "\n".join([*lines, *self.notes(), *failure_lines(self.failures)])
+
+    def _title(self) -> str:
+        what = (
+            f"{counted(self.episodes, 'run')} of Omniglot's one-shot task"
+            if self.protocol == "omniglot runs"
+            else f"{counted(self.episodes, 'episode')} from {counted(self.classes, 'class')}, "
+            f"{self.images:,} images"
+        )
+        return f"{self.ways}-way {self.shots}-shot, {what}"
+
+    def _explanation(self) -> str:
+        resampled = "runs" if self.protocol == "omniglot runs" else "classes"
+        return (
             f"ahead of raw pixels by {_told(self.gain)}. Accuracy: the nearest exemplar is of the "
             f"right class. open-set AUC: an image of another class is less similar to its nearest "
-            f"exemplar. [low high]: 95 %, {resampled} resampled.",
-        ]
-        return "\n".join([*lines, *self.notes(), *failure_lines(self.failures)])
+            f"exemplar. [low high]: 95 %, {resampled} resampled."
+        )
 
     def notes(self) -> list[str]:
         """What else the reader should know."""

@@ -6,7 +6,7 @@ exemplar if that is near enough (`likewise.inference.naming_rule`); else it is u
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from likewise.inference.gallery_editing import add_exemplars, remove_exemplars
 from likewise.inference.gallery_store import Exemplar, GalleryStore
 from likewise.inference.table_files import one_line
 from likewise.neighbours.vectors import embedded
+from likewise.settings import GalleryEvaluate
 from likewise.workspace import Workspace
 
 if TYPE_CHECKING:
+    from likewise.inference.few_shot_text import FewShot
     from likewise.inference.recognition import Recogniser
     from likewise.inference.verifier import Verifier
     from likewise.neighbours.pictures import Picture
@@ -94,7 +96,10 @@ class Gallery:
         found: dict[str, list[Exemplar]] = {}
         for each in self.store.exemplars():
             found.setdefault(each.class_name, []).append(each)
-        return GalleryListed({name: tuple(exemplars) for name, exemplars in found.items()})
+        return GalleryListed(
+            {name: tuple(exemplars) for name, exemplars in found.items()},
+            picture=self.store.picture,
+        )
 
     def classify(
         self, *images: str | Path, closed_set: bool = False, far: float = FAR
@@ -110,7 +115,7 @@ class Gallery:
             UsageError: ``far`` is not between 0 and 1, or no image is given.
             LikewiseError: the gallery is empty, there are no embeddings, or no image can be used.
         """
-        from likewise.neighbours.pictures import embed_pictures
+        from likewise.neighbours.pictures import Look, embed_pictures
 
         if not images:
             raise UsageError("say which images to classify: files or folders")
@@ -137,7 +142,17 @@ class Gallery:
             certain_by=recogniser.certain_by,
             model=verifier.embeddings.model,
             fingerprint=verifier.embeddings.fingerprint,
+            look=Look(self.workspace, verifier.images),
         )
+
+    def evaluate(self, folder: str | Path, **settings: Any) -> "FewShot":
+        """Measure recognition from few exemplars on class folders; see `gallery evaluate`.
+
+        It draws classes and exemplars from the folder; those of the gallery do not matter.
+        """
+        from likewise.inference.few_shot import gallery_evaluate
+
+        return gallery_evaluate(self.workspace, GalleryEvaluate(folder=Path(folder), **settings))
 
     def _ready(self) -> "tuple[Recogniser, Verifier]":
         """What recognition needs, for the gallery and the embeddings as they are now."""

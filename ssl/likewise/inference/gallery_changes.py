@@ -1,21 +1,26 @@
 """What a change of the gallery did, in words and as JSON."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from likewise.images.manifest import display
 from likewise.images.scan import Failure
 from likewise.inference.gallery_store import Exemplar
 from likewise.inference.table_files import one_line
+from likewise.notebook import Displayed
 
+Rgb = npt.NDArray[np.uint8]
 _SHOWN = 20
 """Lines of one kind that are told to a person; JSON holds them all."""
 
 
 @dataclass(frozen=True)
-class GalleryAdded:
+class GalleryAdded(Displayed):
     """What came of adding exemplars."""
 
     added: Mapping[str, int]
@@ -67,7 +72,7 @@ class GalleryAdded:
 
 
 @dataclass(frozen=True)
-class GalleryRemoved:
+class GalleryRemoved(Displayed):
     """What was taken out."""
 
     name: str
@@ -90,11 +95,18 @@ class GalleryRemoved:
 
 
 @dataclass(frozen=True)
-class GalleryListed:
+class GalleryListed(Displayed):
     """The classes, in the order in which they came."""
 
     classes: Mapping[str, tuple[Exemplar, ...]]
     sheet: str | None = None
+    picture: Callable[[str], Rgb | None] | None = field(default=None, repr=False, compare=False)
+    """Shows an exemplar in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from likewise.inference.displays import gallery
+
+        return gallery(self)
 
     def as_json(self) -> dict[str, Any]:
         """Every exemplar of every class."""

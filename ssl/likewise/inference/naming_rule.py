@@ -25,12 +25,13 @@ from likewise.inference.open_set import (
     threshold_of,
 )
 from likewise.inference.weighed_strangers import weighed
+from likewise.notebook import Displayed
 
 Source = Literal["classes", "answers", "images", "few classes", "nothing"]
 
 
 @dataclass(frozen=True)
-class NamingRule:
+class NamingRule(Displayed):
     """Where names begin."""
 
     similarity: float

@@ -78,13 +78,20 @@ def read_pairs(file: Path, finder: EndFinder) -> tuple[list[Asked], list[Problem
         UsageError: the suffix is none of .csv, .jsonl, .parquet, .txt.
         LikewiseError: the file cannot be read.
     """
-    lines = file.suffix.lower() == ".txt"
-    records = _read_protocol(file) if lines else list(enumerate(read_records(file), 1))
+    if file.suffix.lower() == ".txt":
+        return pairs_of(_read_protocol(file), finder, guess=True)
+    return pairs_of(enumerate(read_records(file), 1), finder)
+
+
+def pairs_of(
+    records: Iterable[tuple[int, Record]], finder: EndFinder, *, guess: bool = False
+) -> tuple[list[Asked], list[Problem]]:
+    """The pairs of numbered rows, and those that cannot be used; ``guess``: paths lack suffixes."""
     pairs: list[Asked] = []
     problems: list[Problem] = []
     for row, record in records:
         try:
-            one, two = (_end(finder, record, end, lines) for end in "ab")
+            one, two = (_end(finder, record, end, guess) for end in "ab")
             pairs.append(Asked(row, one, two, *_truth(record)))
         except LikewiseError as error:
             problems.append((row, str(error)))

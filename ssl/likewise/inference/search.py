@@ -3,21 +3,23 @@
 import functools
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from likewise import notebook
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.found_sheet import Captioned, found_sheet
 from likewise.files import replacing
 from likewise.images.manifest import display
 from likewise.images.store import open_images
-from likewise.neighbours.pictures import Picture, embed_picture, pixels_of
+from likewise.neighbours.pictures import Look, Picture, embed_picture, pixels_of
 from likewise.neighbours.search import search as exact_search
 from likewise.neighbours.vectors import Embeddings, load_embeddings
+from likewise.notebook import Displayed
 from likewise.settings import Search
 from likewise.workspace import Workspace
 
@@ -39,10 +41,11 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class Hits:
+class Hits(Displayed):
     """What a search found, most similar first."""
 
     query: Path
+    query_id: str
     results: tuple[Hit, ...]
     model: str
     fingerprint: str
@@ -51,6 +54,22 @@ class Hits:
     waiting: int
     """Images of the workspace that have no embedding yet, and so cannot be found."""
     sheet: Path | None = None
+    look: Look | None = field(default=None, repr=False, compare=False)
+    """Shows the pictures in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from likewise.inference.displays import hits
+
+        return notebook.text(self.as_text()) if self.look is None else hits(self, self.look)
+
+    def notes(self) -> list[str]:
+        """What else the reader should know."""
+        if not self.waiting:
+            return []
+        return [
+            f"{self.waiting:,} images have no embedding yet and cannot be found; run "
+            "`likewise embed`"
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The fields of the command contract."""
@@ -78,11 +97,7 @@ class Hits:
         ]
         if not self.results:
             lines.append("  there is no other image")
-        if self.waiting:
-            lines.append(
-                f"{self.waiting:,} images have no embedding yet and cannot be found; run "
-                "`likewise embed`"
-            )
+        lines += self.notes()
         return "\n".join(lines if self.sheet is None else [*lines, f"sheet: {self.sheet}"])
 
 
@@ -142,11 +157,13 @@ class ImageSearch:
         count = len(self._rows) if among is None else len(among)
         return Hits(
             query=picture.path,
+            query_id=picture.id,
             results=tuple(hits[:top]),
             model=self.embeddings.model,
             fingerprint=self.embeddings.fingerprint,
             among=count - int(self._holds(picture.id, among)),
             waiting=self.waiting,
+            look=Look(self.workspace, self.images),
         )
 
     def rows_within(self, folders: Sequence[str | Path]) -> Int64[np.ndarray, " M"] | None:

@@ -13,6 +13,7 @@ from likewise.images.store import Images
 from likewise.inference.balance import Balance
 from likewise.inference.table_files import one_line
 from likewise.inference.telling import Told
+from likewise.notebook import Displayed
 
 COLUMNS = ("path", "id", "group", "sure", "by", "outlier", "similarity")
 DOUBTFUL = 0.9
@@ -21,7 +22,7 @@ _SHOWN, _FEW = 20, 5
 
 
 @dataclass(frozen=True)
-class GroupsFound:
+class GroupsFound(Displayed):
     """All images in groups."""
 
     images: Images
@@ -32,6 +33,11 @@ class GroupsFound:
     """Images without an embedding, of which nothing is said."""
     written: tuple[str, ...] = ()
     """What was written where, in words."""
+
+    def _repr_html_(self) -> str:
+        from likewise.inference.displays import groups
+
+        return groups(self)
 
     def name(self, group: int) -> str:
         """``group-001`` and so on, the largest first; "" for none."""
@@ -135,14 +141,10 @@ class GroupsFound:
         """What a person reads."""
         told = self.as_json()
         lines = [
-            f"{told['grouped']:,} of {told['images']:,} images in groups: {told['answered']:,} by "
-            f"answers, {told['spread']:,} spread from these (embedding of {self.model})",
-            self.balance.as_text(),
-            f"about {told['undiscovered']:.0%} of the images are of groups that nobody met yet",
+            *self.summary(),
+            "",
+            f"{'group':<12}{'images':>8}{'answered':>10}{'sure':>7}  example",
         ]
-        if self.waiting:
-            lines.append(f"note: {self.waiting:,} images have no embedding; `likewise embed`")
-        lines += ["", f"{'group':<12}{'images':>8}{'answered':>10}{'sure':>7}  example"]
         for each in told["groups"][:_SHOWN]:
             example = one_line(each["examples"][0])
             lines.append(
@@ -151,13 +153,35 @@ class GroupsFound:
             )
         if len(told["groups"]) > _SHOWN:
             lines.append(f"... {len(told['groups']) - _SHOWN:,} more (--out, --sheet, --json)")
-        lines += self._few("outliers, in no group and far from everything", told["outliers"])
-        lines += self._few(f"doubtful members, less sure than {DOUBTFUL}", told["doubtful"])
+        for what, places in self.remarkable():
+            lines += self._few(what, self._listed(places))
         return "\n".join((*lines, *self.written))
 
+    def summary(self) -> list[str]:
+        """How many images are in groups, how even these are, and what is not known."""
+        told = self.told
+        known = told.groups >= 0
+        answered = int((known & told.answered).sum())
+        lines = [
+            f"{int(known.sum()):,} of {len(told.rows):,} images in groups: {answered:,} by "
+            f"answers, {int(known.sum()) - answered:,} spread from these (embedding of "
+            f"{self.model})",
+            self.balance.as_text(),
+            f"about {told.undiscovered:.0%} of the images are of groups that nobody met yet",
+        ]
+        if self.waiting:
+            lines.append(f"note: {self.waiting:,} images have no embedding; `likewise embed`")
+        return lines
+
+    def remarkable(self) -> list[tuple[str, list[int]]]:
+        """Places of the images to look at, by what they are; only what there is."""
+        listed = [
+            ("outliers, in no group and far from everything", self.outliers),
+            (f"doubtful members, less sure than {DOUBTFUL}", self.doubtful),
+        ]
+        return [(what, places) for what, places in listed if places]
+
     def _few(self, what: str, listed: list[dict[str, Any]]) -> list[str]:
-        if not listed:
-            return []
         lines = ["", f"{len(listed):,} {what}:"]
         for each in listed[:_FEW]:
             where = f"{each['group']}, {each['sure']:.2f}  " if each["group"] else ""

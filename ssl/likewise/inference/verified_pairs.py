@@ -1,14 +1,15 @@
 """`likewise verify --pairs`: judges the pairs of a file, and measures where the truth is known."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from likewise import notebook
 from likewise.answers.tabular import Record, kind_of, write_records
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.protocol import RATES, Protocol, measure, units_of
@@ -19,7 +20,8 @@ from likewise.images.manifest import display
 from likewise.inference.pair_files import Asked, End, EndFinder, Problem, read_pairs
 from likewise.inference.protocol_text import protocol_json, protocol_lines
 from likewise.inference.verifier import Verifier, threshold_json
-from likewise.neighbours.pictures import embed_pictures
+from likewise.neighbours.pictures import Look, embed_pictures
+from likewise.notebook import Displayed
 from likewise.settings import Verify
 from likewise.workspace import Workspace
 
@@ -27,6 +29,7 @@ COLUMNS = (
     *("row", "path_a", "path_b", "id_a", "id_b", "similarity"),
     *("probability", "low", "high", "verdict", "truth"),
 )
+Reader = Callable[[EndFinder], tuple[list[Asked], list[Problem]]]
 _SHOWN = 5
 """Problems that are told to a person; JSON holds them all."""
 
@@ -53,10 +56,11 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class VerifiedPairs:
+class VerifiedPairs(Displayed):
     """What is to be said of the pairs of a file."""
 
-    file: Path
+    source: str
+    """The file, or what else holds the pairs."""
     pairs: tuple[Compared, ...]
     problems: tuple[Problem, ...]
     threshold: Threshold | None
@@ -69,6 +73,13 @@ class VerifiedPairs:
     notes: tuple[str, ...]
     out: Path | None
     plot: Path | None
+    look: Look | None = field(default=None, repr=False, compare=False)
+    """Shows the pictures in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from likewise.inference.displays import verified_pairs as shown
+
+        return notebook.text(self.as_text()) if self.look is None else shown(self, self.look)
 
     def counts(self) -> dict[str, int]:
         """How many pairs have which verdict."""
@@ -97,7 +108,7 @@ class VerifiedPairs:
     def as_text(self) -> str:
         """What a person reads."""
         said = ", ".join(f"{count:,} {name}" for name, count in self.counts().items())
-        lines = [f"{len(self.pairs):,} pairs of {self.file} ({self.model}): {said}"]
+        lines = [f"{len(self.pairs):,} pairs of {self.source} ({self.model}): {said}"]
         if self.threshold is not None:
             lines.append(f"{self.threshold.as_text()} ({self.threshold.answers:,} answers)")
         lines += self.notes
@@ -125,30 +136,46 @@ def verify_pairs(workspace: Workspace, file: Path, settings: Verify) -> Verified
         LikewiseError: no embeddings, the file has no usable pair, a curve is wanted but the file
             tells no truth, or nothing can be written.
     """
+    return verify_rows(
+        workspace, lambda finder: read_pairs(file, finder), str(file), file.parent, settings
+    )
+
+
+def verify_rows(
+    workspace: Workspace, read: Reader, source: str, beside: Path, settings: Verify
+) -> VerifiedPairs:
+    """The same for pairs from anywhere.
+
+    Args:
+        workspace: Where model, embeddings and answers are.
+        read: Gives the pairs; it is told how images are found.
+        source: What to call the place they come from.
+        beside: A folder from which relative paths may count.
+        settings: Threshold, table, plot, resamples.
+    """
     if settings.out is not None:
         kind_of(settings.out)
     if settings.bootstrap < 0:
         raise UsageError("--bootstrap must be 0 or more")
     verifier = Verifier(workspace, settings.far, settings.seed)
-    finder = EndFinder(verifier.images, workspace.config.roots, file.parent)
-    asked, problems = read_pairs(file, finder)
+    asked, problems = read(EndFinder(verifier.images, workspace.config.roots, beside))
     pairs, unread = _compare(verifier, asked)
     problems = sorted([*problems, *unread])
     if not pairs:
         why = f"; row {problems[0][0]}: {problems[0][1]}" if problems else ""
-        raise LikewiseError(f"{file} has no pair that can be used{why}")
+        raise LikewiseError(f"{source} has no pair that can be used{why}")
     protocol = _measure(pairs, verifier, settings)
     if settings.plot is not None:
         if protocol is None:
             raise LikewiseError(
-                f"{file} tells no truth of both kinds to draw a curve of; add a column 'same' with "
-                "1 and 0"
+                f"{source} tells no truth of both kinds to draw a curve of; add a column 'same' "
+                "with 1 and 0"
             )
         _draw(protocol, verifier.embeddings.model, settings.plot)
     if settings.out is not None:
         write_records(settings.out, [each.record() for each in pairs], COLUMNS)
     return VerifiedPairs(
-        file=file,
+        source=source,
         pairs=tuple(pairs),
         problems=tuple(problems),
         threshold=verifier.threshold,
@@ -159,6 +186,7 @@ def verify_pairs(workspace: Workspace, file: Path, settings: Verify) -> Verified
         notes=verifier.notes(),
         out=settings.out,
         plot=settings.plot,
+        look=Look(workspace, verifier.images),
     )
 
 

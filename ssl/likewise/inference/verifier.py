@@ -1,13 +1,14 @@
 """Do two images show the same? Verdicts by a threshold from answers, and what it costs."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
+from likewise import notebook
 from likewise.answers.ledger import Ledger
 from likewise.answers.links import Links, links_from
 from likewise.answers.quality import known_to, models_of
@@ -20,13 +21,14 @@ from likewise.evaluation.threshold import Threshold, percent
 from likewise.evaluation.verdict import Judgement, judge
 from likewise.images.manifest import display
 from likewise.images.store import open_images
-from likewise.neighbours.pictures import embed_picture
+from likewise.neighbours.pictures import Look, embed_picture
 from likewise.neighbours.vectors import load_embeddings
+from likewise.notebook import Displayed
 from likewise.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Verified:
+class Verified(Displayed):
     """What is to be said of two images."""
 
     paths: tuple[Path, Path]
@@ -38,6 +40,14 @@ class Verified:
     model: str
     fingerprint: str
     notes: tuple[str, ...]
+    ids: tuple[str, str] = ("", "")
+    look: Look | None = field(default=None, repr=False, compare=False)
+    """Shows the pictures in a notebook."""
+
+    def _repr_html_(self) -> str:
+        from likewise.inference.displays import verified
+
+        return notebook.text(self.as_text()) if self.look is None else verified(self, self.look)
 
     def as_json(self) -> dict[str, Any]:
         """The fields of the command contract; a figure that cannot be had is null."""
@@ -168,6 +178,8 @@ class Verifier:
             self.embeddings.model,
             self.embeddings.fingerprint,
             notes,
+            (one.id, two.id),
+            Look(self.workspace, self.images),
         )
 
     def notes(self) -> tuple[str, ...]:

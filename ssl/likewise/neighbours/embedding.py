@@ -23,6 +23,7 @@ from likewise.models.model_files import fingerprint_of, load_model
 from likewise.models.runs import Run, finished_run
 from likewise.neighbours.partial import Partial
 from likewise.neighbours.vectors import load_embeddings, renew, write_embeddings
+from likewise.notebook import Displayed
 from likewise.progress import progress, say
 from likewise.settings import Embed
 from likewise.workspace import Workspace
@@ -31,7 +32,7 @@ Rows = list[int]
 
 
 @dataclass(frozen=True)
-class Embedded:
+class Embedded(Displayed):
     """What `embed` did."""
 
     fingerprint: str

@@ -1,7 +1,7 @@
 """Picture files from anywhere to vectors that can be compared with those of a workspace."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +25,8 @@ from likewise.neighbours.vectors import Embeddings
 from likewise.progress import progress
 from likewise.workspace import Workspace
 
+_SMALL = 160
+"""Short side, in pixels, of pictures that are read only to be shown."""
 BATCH = 64
 """Pictures that go through the net at once."""
 
@@ -135,6 +137,31 @@ def pixels_of(workspace: Workspace, images: Images, file: Path) -> UInt8[np.ndar
             raise LikewiseError(f"{file}: {outcome.reason}")
         return images.find(outcome.id)
     raise LikewiseError(f"{file}: {found.failures[0].reason}")
+
+
+class Look:
+    """Shows the pictures of results: those of the workspace as it keeps them, others from disk."""
+
+    def __init__(self, workspace: Workspace, images: Images) -> None:
+        self._workspace, self._images = workspace, images
+
+    def __call__(
+        self, wanted: Sequence[tuple[str, Path]]
+    ) -> list[UInt8[np.ndarray, "H W 3"] | None]:
+        """The pixels of images, by id and file; None where the file is gone or not as it was."""
+        found: dict[str, UInt8[np.ndarray, "H W 3"] | None] = {}
+        files = []
+        for image, path in wanted:
+            try:
+                found[image] = self._images.find(image)
+            except KeyError:
+                files += [path] if path.is_file() else []
+        if files:
+            listed = scan(dict.fromkeys(files), workspace=self._workspace.path).files
+            for outcome in in_children(listed, Reading(_SMALL), 1):
+                if outcome.image is not None:
+                    found[outcome.id] = outcome.image.pixels
+        return [found.get(image) for image, _ in wanted]
 
 
 def _known(embeddings: Embeddings, file: Path) -> Picture | None:

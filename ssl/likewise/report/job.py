@@ -7,6 +7,7 @@ from typing import Any
 from likewise.errors import UsageError
 from likewise.evaluation.evaluate import Evaluation
 from likewise.files import write_text
+from likewise.notebook import Displayed
 from likewise.progress import progress
 from likewise.report.figures import figures_section
 from likewise.report.given import answers_section
@@ -37,7 +38,7 @@ _SECTIONS = (
 
 
 @dataclass(frozen=True)
-class Reported:
+class Reported(Displayed):
     """What `report` wrote."""
 
     report: Path

@@ -7,12 +7,13 @@ from likewise.errors import UsageError
 from likewise.models.model_files import fingerprint_of, save_model
 from likewise.models.nets import build_backbone
 from likewise.models.runs import Run, discard, runs_of, start_run
+from likewise.notebook import Displayed
 from likewise.settings import Adopt, config_of
 from likewise.workspace import Workspace
 
 
 @dataclass(frozen=True)
-class Adopted:
+class Adopted(Displayed):
     """What `adopt` did."""
 
     run: Run

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from likewise.models.runs import Run
+from likewise.notebook import Displayed
 from likewise.training.held_out import Measures
 
 FEW_PAIRS = 20
@@ -11,7 +12,7 @@ FEW_PAIRS = 20
 
 
 @dataclass(frozen=True)
-class Finetuned:
+class Finetuned(Displayed):
     """What `finetune` did."""
 
     run: Run

@@ -20,6 +20,7 @@ from likewise.models.model_files import save_model
 from likewise.models.nets import SMALL_IMAGE, build_backbone
 from likewise.models.runs import Run, discard, resumable, start_run
 from likewise.models.simsiam import SimSiam
+from likewise.notebook import Displayed
 from likewise.progress import say
 from likewise.settings import Preset, Pretrain, config_of
 from likewise.training import health
@@ -35,7 +36,7 @@ FIRST_STEPS = 50
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class Pretrained(Displayed):
     """What `pretrain` did."""
 
     run: Run
