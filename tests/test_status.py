@@ -60,7 +60,11 @@ def test_status_leads_through_the_loop(
     [
         (0, True, "`likewise groups` or `likewise search IMAGE`; there are answers enough"),
         (12, True, "`likewise finetune` on 12 new answers; it is worth stopping there"),
-        (12, False, "`likewise label`: 12 answers are new since the last fine-tuning; wait for 50"),
+        (
+            12,
+            False,
+            "`likewise label`: 12 answers are new since the last fine-tuning; fine-tune from 50",
+        ),
         (60, True, "`likewise finetune`"),
     ],
 )

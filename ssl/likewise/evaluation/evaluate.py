@@ -71,13 +71,18 @@ class Evaluation(Displayed):
     def explanation(self) -> str:
         """What was measured, and what the columns mean."""
         queries, gallery = self.chosen.queries, self.chosen.gallery
-        classes = len(np.unique(self.chosen.labels[queries]))
+        _, counts = np.unique(self.chosen.labels[queries], return_counts=True)
+        classes, mated = len(counts), int(counts[counts > 1].sum())
         where = (
             f"{len(queries):,} images of {classes:,} classes, all against all"
             if gallery is None
             else f"{len(queries):,} held-out images of {classes:,} classes; kNN votes among "
             f"{len(gallery):,} others"
         )
+        if mated < len(queries):
+            where += (
+                f". {mated:,} of them have another one of their class; the figures are of these"
+            )
         return (
             f"{where}. recall@k: one of the k nearest is right. map@r: how pure the "
             "neighbourhood of class size is. auc: a same pair is closer than a different one. "

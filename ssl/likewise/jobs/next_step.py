@@ -138,7 +138,7 @@ def next_step(held: Holdings) -> Suggestion:
 def _why_answer(held: Holdings) -> str:
     if held.answers < FIRST_ANSWERS:
         return f"{held.answers:,} of the first {FIRST_ANSWERS} answers are there."
-    return f"{held.new:,} answers are new since the last fine-tuning; wait for {NEW_ANSWERS}."
+    return f"{held.new:,} answers are new since the last fine-tuning; fine-tune from {NEW_ANSWERS}."
 
 
 def first_model(images: int) -> Steps:
