@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from likewise import notebook
 from likewise.images.manifest import display
@@ -13,8 +13,10 @@ from likewise.inference.class_names import UNKNOWN
 from likewise.inference.gallery_changes import counted, failure_lines, failures_json
 from likewise.inference.naming_rule import NamingRule
 from likewise.inference.table_files import one_line
-from likewise.neighbours.pictures import Look
 from likewise.notebook import Displayed
+
+if TYPE_CHECKING:
+    from likewise.neighbours.pictures import Look
 
 COLUMNS = ("path", "class", "similarity", "probability", "nearest", "exemplar", "id")
 _SHOWN = 40
@@ -68,7 +70,7 @@ class Classified(Displayed):
     fingerprint: str
     out: Path | None = None
     sheet: Path | None = None
-    look: Look | None = field(default=None, repr=False, compare=False)
+    look: "Look | None" = field(default=None, repr=False, compare=False)
     """Shows the pictures in a notebook."""
 
     def _repr_html_(self) -> str:
