@@ -5,14 +5,15 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check format clean
+.PHONY: help install demo test test-long check docs format clean
 
 help:
 	@echo "make install    create .venv and install Likewise into it"
 	@echo "make demo       run the whole loop on sample images (about 3 minutes)"
 	@echo "make test       run the tests (under 10 minutes)"
 	@echo "make test-long  run the long tests too"
-	@echo "make check      formatting, lint, strict types"
+	@echo "make check      formatting, lint, strict types, documentation"
+	@echo "make docs       build the documentation into site/"
 	@echo "make format     format the code"
 	@echo "make clean      remove .venv and caches; data and workspaces stay"
 
@@ -42,10 +43,15 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	@$(MAKE) --no-print-directory docs
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+	@echo "site/index.html"
 
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv site .mypy_cache .ruff_cache .pytest_cache .hypothesis

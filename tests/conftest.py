@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from likewise.answers.screens import give_back_all
 from likewise.answers.store import open_answers
 from likewise.answers.tables import screens_table
 from likewise.images.ingest import ingest
+from likewise.images.reading import Outcome, Reading
+from likewise.images.scan import File
 from likewise.images.store import open_images
 from likewise.models.model_files import save_model
 from likewise.models.nets import build_backbone
@@ -74,6 +76,17 @@ def picture() -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def reading_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures of galleries are decoded in this process: starting children takes a second each."""
+
+    def read(files: Iterable[File], reading: Reading, workers: int) -> Iterator[Outcome]:
+        return map(reading, files)
+
+    for module in ("neighbours.pictures", "inference.gallery_editing", "inference.gallery_sheet"):
+        monkeypatch.setattr(f"likewise.{module}.in_children", read)
 
 
 @pytest.fixture

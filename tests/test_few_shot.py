@@ -26,7 +26,7 @@ from likewise.workspace import Workspace
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 @given(st.integers(2, 6), st.integers(1, 3), st.integers(1, 5), st.integers(0, 99))
@@ -133,6 +133,7 @@ def make_runs(root: Path, source: Path, runs: int = 3) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("reading_here")
 def test_omniglots_runs_are_read_and_recognised(
     embedded: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,6 +178,7 @@ def test_a_wrong_key_is_told(embedded: Workspace, tmp_path: Path, line: str, tol
         read_runs(root)
 
 
+@pytest.mark.usefixtures("reading_here")
 def test_class_folders_are_measured_beside_raw_pixels(
     embedded: Workspace,
     picture: Callable[..., Path],

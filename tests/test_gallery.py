@@ -28,15 +28,17 @@ from likewise.inference.class_names import class_name
 from likewise.inference.exemplar_vectors import Members
 from likewise.inference.gallery import Gallery
 from likewise.inference.gallery_store import FILE, GalleryStore, NewExemplar
-from likewise.inference.recognition import nearest
+from likewise.inference.recognition import Recogniser, nearest
 from likewise.models.model_files import save_model
 from likewise.models.nets import build_backbone
 from likewise.models.runs import start_run
 from likewise.neighbours.embedding import embed
-from likewise.neighbours.vectors import load_embeddings
+from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Embed
 from likewise.workspace import Workspace
 
+here = pytest.mark.usefixtures("reading_here")
+"""For tests that add and recognise much; what cannot be added is read in children, as usual."""
 BLANK = np.zeros((2, 3, 3), np.uint8)
 
 
@@ -48,6 +50,7 @@ def told(capsys: pytest.CaptureFixture[str]) -> dict:  # type: ignore[type-arg]
     return dict(json.loads(capsys.readouterr().out))
 
 
+@here
 def test_a_class_takes_effect_at_once_and_goes_as_quickly(
     embedded: Workspace, picture: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -74,6 +77,7 @@ def test_a_class_takes_effect_at_once_and_goes_as_quickly(
     assert list(gallery.classes().classes) == ["class 50", "class 51"]
 
 
+@here
 def test_similarity_is_that_of_the_nearest_exemplar_by_a_slow_loop(
     embedded: Workspace, tmp_path: Path
 ) -> None:
@@ -99,6 +103,7 @@ def test_similarity_is_that_of_the_nearest_exemplar_by_a_slow_loop(
     assert any("6 images among them are exemplars" in note for note in found.notes())
 
 
+@here
 def test_unknown_is_an_answer_and_the_command_speaks_the_contract(
     embedded: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,7 +111,7 @@ def test_unknown_is_an_answer_and_the_command_speaks_the_contract(
     assert run(embedded, "add", "zwölf / 12", images[0], images[1], "--json") == 0
     assert told(capsys)["added"] == {"zwölf / 12": 2}
     out, sheet = tmp_path / "out.csv", tmp_path / "sheet.png"
-    words = ["classify", tmp_path / "in", "--out", out, "--sheet", sheet]
+    words = ["classify", str(tmp_path / "in"), "--out", str(out), "--sheet", str(sheet)]
     assert run(embedded, *words, "--json") == 0
     open_set = told(capsys)
     names = [each["class"] for each in open_set["results"]]
@@ -131,6 +136,7 @@ def test_unknown_is_an_answer_and_the_command_speaks_the_contract(
     assert "unknown (nearest: zwölf / 12)" in text
 
 
+@here
 def test_calibration_answers_tell_threshold_and_probability(
     embedded: Workspace, tmp_path: Path
 ) -> None:
@@ -144,7 +150,8 @@ def test_calibration_answers_tell_threshold_and_probability(
         store.add(
             [
                 NewAnswer(
-                    *sorted((ids[first[each]], ids[second[each]])),
+                    min(ids[first[each]], ids[second[each]]),
+                    max(ids[first[each]], ids[second[each]]),
                     "similar" if near[each] > middle else "dissimilar",
                     "ada",
                     strategy=CALIBRATION,
@@ -167,6 +174,7 @@ def test_calibration_answers_tell_threshold_and_probability(
     assert told[0][1] < 0.5 < told[-2][1] or told[-2][0] < middle
 
 
+@here
 def test_a_new_model_embeds_the_gallery_anew_and_never_mixes(
     embedded: Workspace, picture: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -187,7 +195,9 @@ def test_a_new_model_embeds_the_gallery_anew_and_never_mixes(
     assert after.fingerprint == second.fingerprint != before.fingerprint
     kept = gallery.store.vectors(second.fingerprint, 256)
     assert set(kept) == {each.image for each in gallery.store.exemplars()}
-    assert np.array_equal(gallery.store.picture(digest_of("new", gallery)), pixels)
+    picture_kept = gallery.store.picture(digest_of("new", gallery))
+    assert picture_kept is not None
+    assert np.array_equal(picture_kept, pixels)
     embeddings = load_embeddings(embedded)
     row = embeddings.positions[digest_of("old", gallery)]
     assert np.allclose(kept[digest_of("old", gallery)], embeddings.vectors[row], atol=1e-6)
@@ -231,6 +241,7 @@ def test_what_cannot_be_added_is_a_line_and_the_rest_goes_in(
     assert f"`likewise gallery remove cat {files[0]}` first" in text
 
 
+@here
 def test_class_folders_come_in_at_once_named_by_their_paths(
     embedded: Workspace, tmp_path: Path, picture: Callable[..., Path]
 ) -> None:
@@ -249,6 +260,7 @@ def test_class_folders_come_in_at_once_named_by_their_paths(
         gallery.add_folders(root / "lost.png")
 
 
+@here
 def test_exemplars_are_removed_by_file_by_place_and_by_id(
     embedded: Workspace, tmp_path: Path, picture: Callable[..., Path]
 ) -> None:
@@ -327,6 +339,7 @@ def test_one_class_among_ten_thousand_writes_one_class(workspace: Workspace) -> 
     assert len(store.vectors("f1", 4)) == 10_001
 
 
+@here
 def test_a_gallery_that_is_open_sees_what_others_add(
     embedded: Workspace, picture: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -340,6 +353,7 @@ def test_a_gallery_that_is_open_sees_what_others_add(
     assert one.classify(query, closed_set=True).results[0].nearest == "a"
 
 
+@here
 def test_damage_is_noticed_vectors_are_made_again_pictures_are_named(
     embedded: Workspace, picture: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -410,12 +424,29 @@ def test_the_nearest_exemplar_is_found_whatever_the_block() -> None:
     assert near == pytest.approx(table.max(axis=1), abs=1e-6)
 
 
+@pytest.mark.parametrize(("unseen", "expected"), [(120, 0.5), (99, 0.1)])
+def test_images_that_were_not_trained_on_tell_the_threshold_if_they_are_enough(
+    unseen: int, expected: float, tmp_path: Path
+) -> None:
+    """Those at a cosine of 0.5 to the only exemplar, which are too few to matter among all."""
+    near = np.where(np.arange(4000) < unseen, 0.5, 0.1)
+    vectors = np.stack([near, np.sqrt(1 - near**2)], axis=1).astype(np.float32)
+    ids = np.array([f"{each:032x}" for each in range(4000)])
+    embeddings = Embeddings(tmp_path, "f", "m", ids, vectors)
+    one = np.array([[1, 0]], np.float32)
+    members = Members(("a",), np.zeros(1, np.int64), ("f" * 32,), ("a.png",), one)
+    rule = Recogniser(members, embeddings, None, np.arange(4000) < unseen).rule(0.05)
+    assert rule.similarity == pytest.approx(expected, abs=1e-6)
+    assert any("was trained on" in note for note in rule.notes) == (unseen < 100)
+
+
 def test_adding_loads_no_net() -> None:
     code = "import sys, likewise.inference.gallery_jobs; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
+@here
 def test_list_shows_classes_and_draws_them(
     embedded: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

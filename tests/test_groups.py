@@ -262,6 +262,12 @@ def test_a_placement_is_joined_by_whoever_is_similar() -> None:
     assert with_calibrated(placed, [(5, 6)]) is placed
 
 
+def test_paths_may_be_strings(sorted_out: Workspace, tmp_path: Path) -> None:
+    found = Api(sorted_out.path).groups(out=str(tmp_path / "g.csv"), sheet=str(tmp_path / "g.png"))
+    assert len(found.written) == 2
+    assert {each.name for each in tmp_path.glob("g.*")} == {"g.csv", "g.png"}
+
+
 def test_labels_are_as_fiftyone_documents_them(sorted_out: Workspace, tmp_path: Path) -> None:
     """ "FiftyOneImageClassificationDataset" in FiftyOne's user guide, "Importing datasets"."""
     Api(sorted_out.path).groups(fiftyone=tmp_path / "fo.json")

@@ -17,7 +17,7 @@ LAYERS = [
     {"training", "evaluation"},
     {"inference"},
     {"export"},
-    {"demo", "jobs", "people", "serve", "status", "api", "cli"},
+    {"demo", "jobs", "people", "report", "serve", "status", "api", "cli"},
 ]
 
 

@@ -38,7 +38,8 @@ every_notebook = pytest.mark.parametrize("name", DATA)
 
 
 def committed(name: str) -> nbformat.NotebookNode:
-    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    found: nbformat.NotebookNode = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    return found
 
 
 def test_every_notebook_is_tested() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, binom
 
-from likewise.evaluation.calibration import calibrate, levels_of
+from likewise.evaluation.calibration import Calibration, calibrate, levels_of
 from likewise.inference.naming_rule import NamingRule, naming_rule
 from likewise.inference.open_set import (
     TRIALS,
@@ -22,12 +22,13 @@ from likewise.inference.open_set import (
     threshold_above,
     threshold_of,
 )
+from likewise.inference.weighed_strangers import weighed
 
 NOBODY = np.empty(0)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=-1, keepdims=True), np.float32)
 
 
 class World:
@@ -166,24 +167,60 @@ def answers(seed: int = 0) -> tuple[World, np.ndarray, np.ndarray]:
     return world, labels, world.images(labels)
 
 
+def rule_of(
+    trials: Trials, population: np.ndarray, told: Calibration | None, seen: bool = False
+) -> NamingRule:
+    """At 5 %, all exemplars being images of the workspace."""
+    return naming_rule(0.05, trials, population, population, told, seen=seen)
+
+
 def test_the_rule_takes_what_can_tell_it_in_order() -> None:
     population = np.sort(np.random.default_rng(0).uniform(0, 0.6, 200))
     near = np.linspace(0, 1, 60)
     told = calibrate(near, near > 0.7, levels_of(near))
     many, few = alone([0.3] * 39), alone([0.3] * 5)
-    assert naming_rule(0.05, many, population, told).source == "classes"
-    assert naming_rule(0.05, few, population, told).source == "answers"
-    assert naming_rule(0.05, few, population, None).source == "images"
-    assert naming_rule(0.05, few, population[:18], None).source == "few classes"
-    assert naming_rule(0.05, alone([0.9] * 8), population, None).source == "few classes"
-    nothing = naming_rule(0.05, alone([]), population[:18], None)
+    assert rule_of(many, population, told).source == "classes"
+    assert rule_of(few, population, told).source == "answers"
+    outside = np.full(len(population), np.nan)  # exemplars of which the workspace may show nothing
+    assert naming_rule(0.05, few, population, outside, told).source == "images"
+    assert rule_of(few, population, None).source == "images"
+    assert rule_of(few, population[:18], None).source == "few classes"
+    assert rule_of(alone([0.9] * 8), population, None).source == "few classes"
+    nothing = rule_of(alone([]), population[:18], None)
     assert (nothing.source, nothing.similarity) == ("nothing", math.inf)
-    for rule in (naming_rule(0.05, few, population, None), nothing):
+    for rule in (rule_of(few, population, None), nothing):
         assert rule.notes
+    seen = rule_of(few, population, told, seen=True)
+    assert any("was trained on the images" in note for note in seen.notes)
+    assert rule_of(many, population, told, seen=True).notes == ()
+
+
+def test_images_count_by_their_chance_to_be_strangers() -> None:
+    """Against a slow loop over thresholds, with a curve that all draws share."""
+    rng = np.random.default_rng(0)
+    levels = np.linspace(0, 1, 50)
+    curve = levels**2
+    told = Calibration("platt", 40, levels, curve, np.tile(curve, (3, 1)), np.linspace(0, 1, 40))
+    population = np.sort(rng.uniform(size=300).round(2))  # many are equal
+    known = rng.uniform(size=300) < 0.7
+    mean = population - rng.uniform(0, 0.2, size=300)
+    evidence = np.where(known, mean, np.nan)
+    found = weighed(0.1, population, evidence, told)
+    chance = np.interp(mean, levels, curve) * known
+    shares = {
+        at: (1 - chance)[population >= at].sum() / (1 - chance).sum()
+        for at in sorted({*population.tolist(), 2.0})
+    }
+    best = min(at for at, share in shares.items() if share <= 0.1)
+    assert found.similarity == best
+    assert found.false_accept.value == pytest.approx(shares[best])
+    rejected = chance[population < best].sum() / chance.sum()
+    assert found.false_reject.value == pytest.approx(rejected)
+    assert weighed(1e-9, population, evidence, told).similarity > population[-1]
 
 
 def test_too_few_classes_say_what_they_can_promise() -> None:
-    rule = naming_rule(0.05, alone([0.1, 0.4, 0.4, 0.2]), NOBODY, None)
+    rule = rule_of(alone([0.1, 0.4, 0.4, 0.2]), NOBODY, None)
     assert rule.similarity == math.nextafter(0.4, 1)
     assert rule.far == pytest.approx(2 / 5)
     assert "4 classes promise at best that 40 %" in rule.notes[0]
@@ -210,8 +247,8 @@ def rule_with_answers(seed: int, count: int) -> tuple[NamingRule, float, float, 
     near = (vectors[others] @ vectors[rows].T).astype(np.float64).max(axis=1)
     population = np.sort(near)
     trials = hold_out(vectors[rows], labels[rows], world.rng)
-    rule = naming_rule(0.05, trials, population, told)
-    strict = naming_rule(0.05, trials, population, None)
+    rule = rule_of(trials, population, told)
+    strict = rule_of(trials, population, None)
     member = labels[others] < 5
     return (
         rule,
@@ -227,6 +264,6 @@ def test_answers_keep_the_promise_and_name_more_than_images_alone() -> None:
     named, unknown, strict = (np.array([each[place] for each in found]) for place in (1, 2, 3))
     assert named.mean() <= 0.05
     assert named.mean() > strict.mean()
-    told = [each.frr_interval for each, *_ in found]
+    told = [each.frr_interval or (1, 0) for each, *_ in found]
     inside = [low <= share <= high for (low, high), share in zip(told, unknown, strict=True)]
     assert np.mean(inside) > 0.5  # the interval is of all images; fifty members are few

@@ -81,7 +81,9 @@ def test_a_net_is_adopted_embedded_tuned_and_exported(
     adopted = answered.adopt(name, init=str(file), image_size=side)
     first = answered.embed(precision="float32")
     assert (first.fingerprint, first.images, first.dim) == (adopted.fingerprint, 24, adopted.dim)
-    tuned = answered.finetune(depth="adapters", steps=3, workers=0, precision="float32")
+    tuned = answered.finetune(
+        depth="adapters", steps=2, batch_size=8, workers=0, precision="float32"
+    )
     assert tuned.parent.name == adopted.run.name
     if not tuned.kept:
         before, after = (load_model(each.run.model_file).net for each in (adopted, tuned))

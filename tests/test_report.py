@@ -1,223 +1,301 @@
-import io
-from html.parser import HTMLParser
+"""`likewise report` on workspaces in every state, from the first ingest on."""
+
+import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image
+from playwright.sync_api import Browser
 
-from likewise.errors import LikewiseError
-from likewise.evaluation import plots, sheets
-from likewise.evaluation.report import Picture, Section, Table, render, scores_table, write_report
-from likewise.evaluation.scores import METRICS, Scores
-from likewise.evaluation.sheets import (
-    ASKED,
-    RIGHT,
-    WRONG,
-    Map,
-    Neighbours,
-    contact_sheet,
-    embedding_map,
-    neighbour_grid,
-    tile,
-)
-from likewise.evaluation.table import ModelScores
+from likewise import cli
+from likewise.answers.standing import Verdict
+from likewise.answers.store import NewAnswer, open_answers
+from likewise.api import Workspace
+from likewise.errors import LikewiseError, UsageError
+from likewise.evaluation.evaluate import evaluate
+from likewise.images.store import Images, open_images
+from likewise.models.runs import keep_parent, runs_of, start_run
+from likewise.neighbours.vectors import load_embeddings, write_embeddings
+from likewise.report.job import report
+from likewise.settings import Evaluate, Report
+from likewise.workspace import Workspace as Folder
+from tests.report_pages import Part, Seen, outside, stored
 
-MARGIN = 16
+SIMILAR, PEOPLE = "What it finds similar", ("ada", 'bob"><script>alert(1)</script>')
 
 
-def pixels(png: bytes) -> Any:
-    with Image.open(io.BytesIO(png)) as image:
-        assert image.format == "PNG"
-        return np.asarray(image.convert("RGB"))
+def written(workspace: Folder, **settings: Any) -> tuple[Seen, str]:
+    made = report(workspace, Report(**settings))
+    page = made.report.read_text("utf-8")
+    assert outside(page) == []
+    assert len(page.encode()) == made.bytes < 5_000_000
+    return Seen(page), page
 
 
-def plain(colour: tuple[int, int, int], height: int = 8, width: int = 8) -> Any:
-    return np.full((height, width, 3), colour, np.uint8)
+def answer(workspace: Folder, pairs: list[tuple[int, int, Verdict]], who: str = PEOPLE[0]) -> None:
+    ids = open_images(workspace).ids
+    with open_answers(workspace) as store:
+        store.add([NewAnswer(str(ids[a]), str(ids[b]), verdict, who) for a, b, verdict in pairs])
 
 
-def count(sheet: Any, colour: tuple[int, int, int]) -> int:
-    return int((sheet == np.array(colour)).all(axis=2).sum())
+def classes(workspace: Folder, pairs: int = 90, seed: int = 0) -> None:
+    """Answers as the folders of the images say, by two people."""
+    images = open_images(workspace)
+    kinds = [images.path(row).parent.name for row in range(len(images))]
+    rng = np.random.default_rng(seed)
+    drawn = (rng.choice(len(images), 2, replace=False).tolist() for _ in range(pairs))
+    said: list[tuple[int, int, Verdict]] = [
+        (a, b, "similar" if kinds[a] == kinds[b] else "dissimilar")
+        for a, b in sorted({(min(two), max(two)) for two in drawn})
+    ]
+    answer(workspace, said[::2])
+    answer(workspace, said[1::2], PEOPLE[1])
 
 
-class TestSheets:
-    def test_small_images_are_enlarged_without_blur(self) -> None:
-        board = (np.indices((4, 4)).sum(axis=0) % 2 * 255).astype(np.uint8)
-        drawn = np.asarray(tile(np.repeat(board[:, :, None], 3, axis=2), 122))
-        assert set(np.unique(drawn[1:-1, 1:-1])) == {0, 255}
+def test_only_images(filled: Folder, tmp_path: Path) -> None:
+    (tmp_path / "in" / "<b>bad<i>.png").write_text("no image")
+    (tmp_path / "in" / "twice.png").write_bytes((tmp_path / "in" / "3.png").read_bytes())
+    Workspace(filled.path).ingest()
+    seen, _ = written(filled)
+    assert [part.title for part in seen.parts] == [
+        "What to do next",
+        "The images",
+        "How it was made",
+        "What the words mean",
+    ]
+    images = seen.part("The images")
+    assert "26 different images" in images.text
+    assert "in/<b>bad<i>.png" in images.text
+    assert "in/3.png" in images.text
+    assert "in/twice.png" in images.text
+    assert "likewise pretrain" in seen.part("What to do next").text
+    assert "Nobody can say" in seen.text
 
-    def test_tile_keeps_proportions(self) -> None:
-        drawn = np.asarray(tile(plain((255, 0, 0), height=50, width=100), 102))
-        assert count(drawn, (255, 0, 0)) == 100 * 50
-        tall = np.asarray(tile(plain((255, 0, 0), height=400, width=1), 102))
-        assert count(tall, (255, 0, 0)) == 100
 
-    def test_contact_sheet_holds_every_picture_in_its_place(self) -> None:
-        colours = [[(200, 0, 0), (0, 200, 0)], [(0, 0, 200)]]
-        sheet = pixels(contact_sheet([[plain(each) for each in row] for row in colours]))
-        height, width = sheet.shape[:2]
-        assert sheet[height // 4, width // 4].tolist() == [200, 0, 0]
-        assert sheet[height // 4, 3 * width // 4].tolist() == [0, 200, 0]
-        assert sheet[3 * height // 4, width // 4].tolist() == [0, 0, 200]
-        assert count(sheet[height // 2 + 10 :, width // 2 :], (255, 255, 255)) > 1000
+def test_no_images_and_no_workspace_are_one_clear_line(workspace: Folder) -> None:
+    with pytest.raises(LikewiseError, match="no workspace"):
+        report(workspace, Report())
+    with pytest.raises(LikewiseError, match="likewise ingest"):
+        report(workspace.create(), Report())
 
-    def test_captions_and_headings_take_room(self) -> None:
-        rows = [[plain((9, 9, 9))]]
-        bare, told = (
-            pixels(contact_sheet(rows)),
-            pixels(contact_sheet(rows, captions=["cat"], headings=["view 1"])),
+
+def test_only_a_model(embedded: Folder) -> None:
+    """Neighbours are those that a comparison of all vectors finds, in that order."""
+    seen, _ = written(embedded)
+    assert "Nobody has answered yet" in seen.part("How good it is").text
+    images, model = open_images(embedded), load_embeddings(embedded)
+    names = ["/".join(images.path(row).parts[-2:]) for row in range(len(images))]
+    vectors = np.stack([model.vectors[model.positions[str(each)]] for each in images.ids])
+    near = vectors @ vectors.T
+    np.fill_diagonal(near, -2)
+    lines = seen.part(SIMILAR).lines
+    assert len(lines) == 2 * 8  # the image, then its neighbours
+    for (asked,), found in zip(lines[::2], lines[1::2], strict=True):
+        row = names.index(asked.name)
+        assert asked.mark == "asked"
+        assert [each.name for each in found] == [names[each] for each in np.argsort(-near[row])[:5]]
+        assert {each.mark for each in found} == {""}
+    worst = [names.index(line[0].name) for line in lines[10::2]]
+    lonely = np.sort(near, axis=1)[:, -5:].mean(axis=1)
+    others = set(range(len(names))) - {names.index(line[0].name) for line in lines[:10:2]}
+    assert set(worst) == set(sorted(others, key=lambda row: lonely[row])[:3])
+
+
+def test_marks_come_from_answers_and_what_follows(embedded: Folder) -> None:
+    answer(embedded, [(0, each, "similar") for each in range(1, 12)])
+    answer(embedded, [(0, 12, "dissimilar")])
+    answer(embedded, [(12, each, "similar") for each in range(13, 24)])
+    seen, _ = written(embedded)
+    images = open_images(embedded)
+    side = {"/".join(images.path(row).parts[-2:]): row < 12 for row in range(24)}
+    lines = seen.part(SIMILAR).lines
+    for (asked,), found in zip(lines[::2], lines[1::2], strict=True):
+        for each in found:
+            assert each.mark == ("same" if side[each.name] == side[asked.name] else "different")
+
+
+def test_names_of_people_are_inert(embedded: Folder) -> None:
+    classes(embedded)
+    seen, page = written(embedded)
+    part = seen.part("The answers")
+    assert PEOPLE[1] in part.text
+    assert "script" not in seen.tags
+    assert not seen.handlers
+    assert "by 2 people" in part.text
+    groups = seen.part("The groups that were found")
+    assert "group-001" in groups.text
+    assert "Look alike to it, but are different" in page
+
+
+def test_one_annotator_is_told_that_agreement_is_unknown(ready: Folder) -> None:
+    answer(ready, [(0, 1, "similar"), (2, 3, "dissimilar"), (4, 5, "unsure")])
+    seen, _ = written(ready)
+    assert "only one person answered" in seen.part("The answers").text
+    assert "1 similar, 1 dissimilar, 1 unsure" in seen.text
+
+
+def test_a_contradiction_is_shown_with_its_chain(ready: Folder) -> None:
+    answer(ready, [(0, 1, "similar"), (1, 2, "similar"), (0, 2, "dissimilar")], PEOPLE[1])
+    part = written(ready)[0].part("The answers")
+    assert f"{PEOPLE[1]} called the first and the last dissimilar" in part.text
+    assert "from left to right people said: similar, similar" in part.text
+    images = open_images(ready)
+    names = ["/".join(images.path(row).parts[-2:]) for row in range(3)]
+    assert [each.name for each in part.lines[-1]] in (names, names[::-1])
+
+
+def test_the_pairs_that_come_next_are_not_answered_yet(ready: Folder) -> None:
+    answer(ready, [(row, row + 1, "dissimilar") for row in range(30)])
+    seen, _ = written(ready)
+    images = open_images(ready)
+    names = ["/".join(images.path(row).parts[-2:]) for row in range(len(images))]
+    asked = {(row, row + 1) for row in range(30)}
+    lines = seen.part("What to label next").lines
+    assert len(lines) == 6
+    pairs = [tuple(sorted(names.index(each.name) for each in line)) for line in lines]
+    assert len(set(pairs)) == 6
+    assert not set(pairs) & asked
+
+
+def test_figures_on_the_truth_are_those_of_evaluate(embedded: Folder) -> None:
+    seen, page = written(embedded, truth="folders")
+    known = evaluate(embedded, Evaluate()).models[-1].scores.values
+    for value in known.values():
+        assert f"{value:.3f}" in seen.part("How good it is").text
+    images = open_images(embedded)
+    kinds = {"/".join(images.path(row).parts[-2:]): images.path(row).parent for row in range(24)}
+    lines = seen.part(SIMILAR).lines
+    for (asked,), found in zip(lines[::2], lines[1::2], strict=True):
+        for each in found:
+            same = kinds[each.name] == kinds[asked.name]
+            assert each.mark == ("same" if same else "different")
+    assert "ROC" in page
+
+
+def test_a_truth_of_one_class_is_refused(ready: Folder) -> None:
+    with pytest.raises(LikewiseError, match="fewer than two classes"):
+        report(ready, Report(truth="folders"))
+    assert not (ready.path / "report.html").exists()
+
+
+class TestRuns:
+    def test_a_run_is_compared_with_its_parent(self, embedded: Folder) -> None:
+        parent = runs_of(embedded)[0]
+        run = start_run(
+            embedded, "finetune", {"depth": "head"}, name=None, parent=parent.fingerprint
         )
-        assert told.shape[0] > bare.shape[0]
-        assert told.shape[1] > bare.shape[1]
+        run.model_file.write_bytes(parent.model_file.read_bytes())
+        keep_parent(run, parent, "it was not <surely> better")
+        run.model_file.unlink()
+        seen, _ = written(embedded, run=run.name)
+        assert seen.text.count("it was not <surely> better") >= 2
+        assert "What finetune-1 learnt" in seen.text
 
-    def test_frames_say_right_and_wrong(self) -> None:
-        picture = plain((128, 128, 128))
-        told = Neighbours("model", [[picture, picture, picture]], [[True, False, True]])
-        sheet = pixels(neighbour_grid([picture], [told]))
-        assert count(sheet, RIGHT) > count(sheet, WRONG) > 0
-        assert count(sheet, ASKED) > 0
-        untold = pixels(neighbour_grid([picture], [Neighbours("model", [[picture]])]))
-        assert count(untold, RIGHT) == count(untold, WRONG) == 0
+    def test_an_unfinished_run_shows_its_curve(self, filled: Folder) -> None:
+        run = start_run(filled, "pretrain", {"epochs": 9}, name="slow")
+        row = {"loss": -0.1, "steps": 99, "projection_std": 0.01, "effective_rank": 1.0}
+        run.write_metrics([row | {"epoch": epoch} for epoch in (1, 2)])
+        seen, page = written(filled, run="slow")
+        part = seen.part("How the training went")
+        assert "2 of 9 epochs" in part.text
+        assert "collapsed" in part.text
+        assert page.count("<svg") == 3
+        assert "is being trained" in seen.text
 
-    def test_map_puts_images_at_their_points(self) -> None:
-        points = np.array([[0.0, 0.0], [1.0, 1.0]])
-        images = [plain((250, 0, 0)), plain((0, 0, 250))]
-        sheet = pixels(embedding_map([Map("before", points)], images))
-        rows, columns = np.nonzero((sheet == (250, 0, 0)).all(axis=2))
-        other_rows, other_columns = np.nonzero((sheet == (0, 0, 250)).all(axis=2))
-        assert rows.max() < other_rows.min()
-        assert columns.max() < other_columns.min()
-        assert rows.min() >= MARGIN
-        two = pixels(embedding_map([Map("before", points), Map("after", points)], images))
-        assert two.shape[1] > 1.9 * sheet.shape[1] - 4 * MARGIN
-        assert count(two, (250, 0, 0)) == 2 * count(sheet, (250, 0, 0))
-
-    def test_map_of_one_point_and_of_many_classes(self) -> None:
-        names = [f"class {each}" for each in range(30)]
-        images = [plain((1, 2, 3))] * 30
-        pixels(embedding_map([Map("one", np.zeros((30, 2)))], images, names))
+    def test_an_unknown_run_is_wrong_usage(self, filled: Folder) -> None:
+        with pytest.raises(UsageError, match="no run 'x'"):
+            report(filled, Report(run="x"))
 
 
-class TestPlots:
-    def test_every_chart_is_drawn_and_leaves_no_figure_open(self) -> None:
-        metrics = [
-            {"epoch": epoch, "loss": -epoch / 10, "effective_rank": 5.0, "neighbour_stability": 0.5}
-            for epoch in (1, 2, 3)
-        ]
-        random = np.random.default_rng(0)
-        same = random.random(300) < 0.5
-        scored = [plots.Scored(name, random.normal(size=300) + same, same) for name in "ab"]
-        charts = [
-            plots.curves(metrics),
-            plots.curves(metrics[:1]),
-            plots.roc(scored),
-            plots.roc(scored[:1]),
-            plots.comparison(
-                ["a", "b"],
-                {"x": [0.5, float("nan")], "y": [1.0, 0.0]},
-                {"x": [(0.4, 0.6), (float("nan"), float("nan"))], "y": [(1.0, 1.0), (0.0, 0.1)]},
-            ),
-        ]
-        for chart in charts:
-            drawn = pixels(chart)
-            assert drawn.shape[1] > 1000
-            assert count(drawn, (255, 255, 255)) < drawn.shape[0] * drawn.shape[1]
-        assert plt.get_fignums() == []
+class TestFile:
+    def test_elsewhere_as_json(
+        self, filled: Folder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tmp_path / "deep" / "er.html"
+        command = ["report", "--workspace", str(filled.path), "--out", str(file), "--json"]
+        assert cli.run(command) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["report"] == str(file)
+        assert told["bytes"] == file.stat().st_size
+        assert [each.name for each in file.parent.iterdir()] == ["er.html"]
+        assert not (filled.path / "report.html").exists()
 
-    def test_a_longer_bar_is_a_better_figure(self) -> None:
-        def blue(value: float) -> int:
-            chart = plots.comparison(["a", "b"], {"x": [0.1, value]}, {"x": [(0.1, 0.1)] * 2})
-            return count(pixels(chart), (0x3B, 0x5B, 0xDB))
+    def test_from_python(self, filled: Folder) -> None:
+        made = Workspace(filled.path).report()
+        assert made.report == filled.path / "report.html"
+        assert made.report.is_file()
 
-        assert blue(0.8) > 1.5 * blue(0.4)
-
-    def test_tsne_keeps_clusters_apart_and_follows_its_seed_and_start(self) -> None:
-        random = np.random.default_rng(0)
-        labels = np.repeat((0, 1), 30)
-        vectors = np.eye(8)[labels] + 0.05 * random.normal(size=(60, 8))
-        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-        points = plots.tsne(vectors, seed=1)
-        centres = np.stack([points[labels == each].mean(axis=0) for each in (0, 1)])
-        spread = np.linalg.norm(points - centres[labels], axis=1).mean()
-        assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
-        assert np.array_equal(points, plots.tsne(vectors, seed=1))
-        assert not np.array_equal(points, plots.tsne(vectors, seed=1, start=-points))
-
-    @pytest.mark.parametrize("rows", [1, 3, 4, 5])
-    def test_tsne_of_hardly_any_images(self, rows: int) -> None:
-        vectors = np.random.default_rng(0).normal(size=(rows, 6)).astype(np.float32)
-        assert plots.tsne(vectors, seed=0).shape == (rows, 2)
-
-
-class Seen(HTMLParser):
-    """Tags, attributes that could fetch something, and text of a page."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.links: list[str] = []
-        self.text = ""
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value or "" for key, value in attributes if key in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-class TestReport:
-    nasty = 'a"><script>alert(1)</script>&'
-
-    def page(self) -> str:
-        picture = Picture(contact_sheet([[plain((1, 2, 3))]]), self.nasty, self.nasty)
-        table = Table(["model", self.nasty], [[self.nasty, "1\n2"]], frozenset({(0, 1)}))
-        return render(self.nasty, self.nasty, [Section(self.nasty, self.nasty, [picture], table)])
-
-    def test_names_are_escaped(self) -> None:
-        page = Seen(self.page())
-        assert "script" not in page.tags
-        assert page.text.count(self.nasty) == 9  # title twice, lead, contents, section: 5 places
-
-    def test_nothing_is_fetched(self) -> None:
-        page = self.page()
-        links = Seen(page).links
-        assert len(links) == 2
-        assert all(link.startswith(("data:image/png;base64,", "#")) for link in links)
-        for outside in ("http:", "https:", "//", "url(", "@import"):
-            assert outside not in page.replace(Seen(page).links[1], "")
-
-    def test_best_and_second_line(self) -> None:
-        assert "<td><strong>1</strong><br><small>2</small></td>" in self.page()
-
-    def test_name_that_is_no_text_can_be_written(self, tmp_path: Path) -> None:
-        file = tmp_path / "deep" / "report.html"
-        write_report(file, "caf\udce9", "", [])
-        assert "<title>caf?</title>" in file.read_text(encoding="utf-8")
-        assert [each.name for each in file.parent.iterdir()] == ["report.html"]
-
-    def test_unwritable_target(self, tmp_path: Path) -> None:
+    def test_a_name_that_is_no_page_and_a_place_that_is_none(
+        self, filled: Folder, tmp_path: Path
+    ) -> None:
+        with pytest.raises(UsageError, match=r"\.html"):
+            report(filled, Report(out=tmp_path / "a.pdf"))
+        (tmp_path / "file").touch()
         with pytest.raises(LikewiseError, match="could not write"):
-            write_report(tmp_path, "", "", [])
-        assert list(tmp_path.iterdir()) == []
+            report(filled, Report(out=tmp_path / "file" / "a.html"))
 
-    def test_table_marks_the_best_of_each_column(self) -> None:
-        def model(name: str, value: float) -> ModelScores:
-            values = dict.fromkeys(METRICS, value)
-            intervals = dict.fromkeys(METRICS, (value - 0.1, value + 0.1))
-            return ModelScores(name, "f", Scores(values, intervals, 0.5, 10))
-
-        table = scores_table([model("low", 0.2), model("high", 0.7)])
-        eer = 1 + METRICS.index("eer")
-        assert (0, eer) in table.best
-        assert {(1, column) for column in range(1, 7) if column != eer} < table.best
-        assert len(table.best) == 6
-        assert table.rows[1][1] == "0.700\n0.600 to 0.800"
-        assert len(table.header) == len(table.rows[0]) == 7
+    def test_the_same_again(self, ready: Folder) -> None:
+        (one, _), (two, _) = written(ready), written(ready)
+        lines = [
+            [each.name for line in seen.part(SIMILAR).lines for each in line] for seen in (one, two)
+        ]
+        assert lines[0] == lines[1]
 
 
-def test_palette_tells_ten_classes_apart() -> None:
-    assert len(set(sheets._PALETTE)) == 10
+def test_size_and_reading_do_not_grow_with_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (2_500, 40, 90, 3), np.uint8)
+    images = stored(tmp_path / "many", list(noise), [f"c{n % 9}/{n}.png" for n in range(2_500)])
+    workspace = Folder(tmp_path / "many")
+    vectors = np.eye(9, 16)[np.arange(2_500) % 9] + 0.3 * rng.normal(size=(2_500, 16))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    write_embeddings(workspace, [vectors], images.ids, 16, "f1", "run-1")
+    classes(workspace, 60)
+    read: set[int] = set()
+    original = Images.__getitem__
+
+    def counted(self: Images, row: int) -> object:
+        read.add(row)
+        return original(self, row)
+
+    monkeypatch.setattr(Images, "__getitem__", counted)
+    seen, _ = written(workspace)
+    assert len(seen.part("The groups that were found").lines) > 5
+    assert len(read) < 1_200
+
+
+@pytest.mark.browser
+def test_it_fits_a_phone_and_follows_the_night(embedded: Folder, browser: Browser) -> None:
+    classes(embedded)
+    made = report(embedded, Report(truth="folders"))
+    day, night, desk = (
+        background(browser, made.report.as_uri(), scheme, width)
+        for scheme, width in (("light", 390), ("dark", 390), ("light", 1200))
+    )
+    assert day == desk != night
+
+
+def background(browser: Browser, uri: str, scheme: Any, width: int) -> str:
+    """The colour of the page, which is seen whole and without a request or complaint."""
+    size = {"width": width, "height": 800}
+    context = browser.new_context(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: asked.append(message.text))
+    page.goto(uri)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    broken = "[...document.images].filter(each => !each.naturalWidth).length"
+    assert page.evaluate(broken) == 0
+    assert [each for each in asked if not each.startswith(("file:", "data:"))] == []
+    shade = str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+    context.close()
+    return shade
+
+
+def test_parts_are_found_by_their_title() -> None:
+    seen = Seen("<section><h2>a</h2></section><section><h2>b</h2><p>c</p></section>")
+    assert seen.parts == [Part("a", "a", []), Part("b", "bc", [])]

@@ -9,7 +9,7 @@ from likewise import Workspace
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.errors import LikewiseError
 from likewise.jobs.next_step import Holdings
-from likewise.status import _next
+from likewise.status import next_command
 
 TINY = {"epochs": 1, "batch_size": 8, "image_size": 16, "precision": "float32", "workers": 0}
 
@@ -60,7 +60,11 @@ def test_status_leads_through_the_loop(
     [
         (0, True, "`likewise groups` or `likewise search IMAGE`; there are answers enough"),
         (12, True, "`likewise finetune` on 12 new answers; it is worth stopping there"),
-        (12, False, "`likewise label`: 12 answers are new since the last fine-tuning; wait for 50"),
+        (
+            12,
+            False,
+            "`likewise label`: 12 answers are new since the last fine-tuning; fine-tune from 50",
+        ),
         (60, True, "`likewise finetune`"),
     ],
 )
@@ -68,7 +72,7 @@ def test_what_is_next_agrees_with_what_more_answers_would_bring(
     new: int, enough: bool, expected: str
 ) -> None:
     held = Holdings(images=500, models=2, newest="x", embedded=True, answers=300, new=new)
-    assert _next([], held, enough) == expected
+    assert next_command([], held, enough) == expected
 
 
 def test_settings_the_api_does_not_know_are_errors(tmp_path: Path) -> None:

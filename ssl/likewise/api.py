@@ -15,7 +15,7 @@ import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from likewise import settings as commands
 from likewise import workspace
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from likewise.inference.verifier import Verified, Verifier
     from likewise.neighbours.embedding import Embedded
     from likewise.neighbours.vectors import Embeddings
+    from likewise.report.job import Reported
     from likewise.status import WorkspaceStatus
     from likewise.training.adopt import Adopted
     from likewise.training.finetuned import Finetuned
@@ -62,65 +63,73 @@ class Workspace(workspace.Workspace):
         """
         paths_from = _function("images.sources:paths_from")
         paths = tuple(path for each in images for path in paths_from(each, self))
-        given = commands.Ingest(images=paths, **settings)
+        given = _given(commands.Ingest, images=paths, **settings)
         result: IngestResult = _run("images.ingest:ingest", self, given)
         return result
 
     def sample(self, name: str = "digits", to: str | Path | None = None) -> "SampleResult":
         """Fetch a sample data set as class folders, to ingest then; see `likewise sample`."""
-        given = commands.Sample(name=name, to=None if to is None else Path(to))
+        given = _given(commands.Sample, name=name, to=None if to is None else Path(to))
         result: SampleResult = _run("images.samples:sample", self, given)
         return result
 
     def views(self, **settings: Any) -> "ViewSheet":
         """Draw the augmented views that pretraining sees; see `likewise views`."""
-        result: ViewSheet = _run("evaluation.view_sheet:views", self, commands.Views(**settings))
+        result: ViewSheet = _run(
+            "evaluation.view_sheet:views", self, _given(commands.Views, **settings)
+        )
         return result
 
     def pretrain(self, **settings: Any) -> "Pretrained":
         """Learn an embedding from the unlabelled images; see `likewise pretrain`."""
-        result: Pretrained = _run("training.pretrain:pretrain", self, commands.Pretrain(**settings))
+        result: Pretrained = _run(
+            "training.pretrain:pretrain", self, _given(commands.Pretrain, **settings)
+        )
         return result
 
     def adopt(self, backbone: str, **settings: Any) -> "Adopted":
         """Take a net that others trained as a model; see `likewise adopt`."""
-        given = commands.Adopt(backbone=backbone, **settings)
+        given = _given(commands.Adopt, backbone=backbone, **settings)
         result: Adopted = _run("training.adopt:adopt", self, given)
         return result
 
     def embed(self, **settings: Any) -> "Embedded":
         """Compute the embedding of every image; see `likewise embed`."""
-        result: Embedded = _run("neighbours.embedding:embed", self, commands.Embed(**settings))
+        result: Embedded = _run(
+            "neighbours.embedding:embed", self, _given(commands.Embed, **settings)
+        )
         return result
 
     def simulate(self, **settings: Any) -> "Simulated":
         """Let a simulated annotator answer; see `likewise simulate`."""
         result: Simulated = _run(
-            "evaluation.annotator:simulate", self, commands.Simulate(**settings)
+            "evaluation.annotator:simulate", self, _given(commands.Simulate, **settings)
         )
         return result
 
     def finetune(self, **settings: Any) -> "Finetuned":
         """Teach a model what people answered; see `likewise finetune`."""
-        result: Finetuned = _run("training.finetune:finetune", self, commands.Finetune(**settings))
+        result: Finetuned = _run(
+            "training.finetune:finetune", self, _given(commands.Finetune, **settings)
+        )
         return result
 
     def evaluate(self, **settings: Any) -> "Evaluation":
         """Compare the models on a known truth; see `likewise evaluate`."""
         result: Evaluation = _run(
-            "evaluation.evaluate:evaluate", self, commands.Evaluate(**settings)
+            "evaluation.evaluate:evaluate", self, _given(commands.Evaluate, **settings)
         )
         return result
 
     def export_answers(self, file: str | Path, **settings: Any) -> "Exported":
         """Write the answers to a file; see `likewise answers export`."""
-        given = commands.AnswersExport(file=Path(file), **settings)
+        given = _given(commands.AnswersExport, file=Path(file), **settings)
         result: Exported = _run("answers.exchange:export_answers", self, given)
         return result
 
     def import_answers(self, file: str | Path, **settings: Any) -> "Imported":
         """Read answers from a file; see `likewise answers import`."""
-        given = commands.AnswersImport(file=Path(file), **settings)
+        given = _given(commands.AnswersImport, file=Path(file), **settings)
         result: Imported = _run("answers.exchange:import_answers", self, given)
         return result
 
@@ -137,7 +146,7 @@ class Workspace(workspace.Workspace):
     ) -> "Hits":
         """The images most similar to a file; see `likewise search`."""
         folders = tuple(Path(each) for each in within)
-        given = commands.Search(image=Path(image), top=top, within=folders, **settings)
+        given = _given(commands.Search, image=Path(image), top=top, within=folders, **settings)
         result: Hits = _run("inference.search:search", self, given)
         return result
 
@@ -148,7 +157,7 @@ class Workspace(workspace.Workspace):
 
     def verify(self, a: str | Path, b: str | Path, **settings: Any) -> "Verified":
         """Whether two image files show the same; see `likewise verify`."""
-        given = commands.Verify(images=(Path(a), Path(b)), **settings)
+        given = _given(commands.Verify, images=(Path(a), Path(b)), **settings)
         result: Verified = _run("inference.verify:verify", self, given)
         return result
 
@@ -156,11 +165,11 @@ class Workspace(workspace.Workspace):
         """The same for the pairs of a file or DataFrame; see `likewise verify --pairs`."""
         result: VerifiedPairs
         if isinstance(pairs, str | Path):
-            given = commands.Verify(pairs=Path(pairs), **settings)
+            given = _given(commands.Verify, pairs=Path(pairs), **settings)
             result = _run("inference.verify:verify", self, given)
         else:
             judge = _function("export.frames:verify_frame")
-            result = judge(self, pairs, commands.Verify(**settings))
+            result = judge(self, pairs, _given(commands.Verify, **settings))
         return result
 
     def verifier(self, far: float = 0.01) -> "Verifier":
@@ -171,13 +180,15 @@ class Workspace(workspace.Workspace):
     def duplicates(self, **settings: Any) -> "DuplicatesFound":
         """Find images that are there twice; see `likewise duplicates`."""
         result: DuplicatesFound = _run(
-            "inference.duplicates:duplicates", self, commands.Duplicates(**settings)
+            "inference.duplicates:duplicates", self, _given(commands.Duplicates, **settings)
         )
         return result
 
     def groups(self, **settings: Any) -> "GroupsFound":
         """Sort all images into groups; see `likewise groups`."""
-        result: GroupsFound = _run("inference.sorting:groups", self, commands.Groups(**settings))
+        result: GroupsFound = _run(
+            "inference.sorting:groups", self, _given(commands.Groups, **settings)
+        )
         return result
 
     def gallery(self) -> "Gallery":
@@ -187,14 +198,19 @@ class Workspace(workspace.Workspace):
 
     def export(self, folder: str | Path | None = None, **settings: Any) -> "ModelExported":
         """Write a model as ONNX, torch program and safetensors; see `likewise export`."""
-        given = commands.Export(folder=None if folder is None else Path(folder), **settings)
+        given = _given(commands.Export, folder=None if folder is None else Path(folder), **settings)
         result: ModelExported = _run("export.job:export", self, given)
         return result
 
     def export_embeddings(self, file: str | Path, **settings: Any) -> "EmbeddingsExported":
         """Write the vectors as Parquet or .npy; see `likewise embeddings export`."""
-        given = commands.EmbeddingsExport(file=Path(file), **settings)
+        given = _given(commands.EmbeddingsExport, file=Path(file), **settings)
         result: EmbeddingsExported = _run("export.vector_files:export_embeddings", self, given)
+        return result
+
+    def report(self, **settings: Any) -> "Reported":
+        """Write a page with pictures about the workspace or a run; see `likewise report`."""
+        result: Reported = _run("report.job:report", self, _given(commands.Report, **settings))
         return result
 
     def status(self) -> "WorkspaceStatus":
@@ -254,6 +270,23 @@ class Workspace(workspace.Workspace):
 
 def _run(job: str, where: Workspace, settings: commands.Common) -> Any:
     return _function(job)(where, settings)
+
+
+def _given(command: Callable[..., Any], **values: Any) -> Any:
+    """A command's settings, with strings made paths where paths are meant, as in a shell."""
+    hints = get_type_hints(command)
+    paths = {
+        name: Path(value)
+        for name, value in values.items()
+        if isinstance(value, str)
+        and Path in (kinds := _kinds(hints.get(name)))
+        and str not in kinds
+    }
+    return command(**values | paths)
+
+
+def _kinds(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) or (hint,)
 
 
 def _function(path: str) -> Any:

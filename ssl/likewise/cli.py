@@ -78,6 +78,7 @@ COMMANDS = {
     "embeddings export": Command(
         settings.EmbeddingsExport, "likewise.export.vector_files:export_embeddings"
     ),
+    "report": Command(settings.Report, "likewise.report.job:report"),
     "status": Command(settings.Status, "likewise.status:status"),
 }
 

@@ -10,11 +10,9 @@ import numpy.typing as npt
 
 from likewise.answers.store import open_answers
 from likewise.errors import UsageError
-from likewise.evaluation import sections
 from likewise.evaluation.annotator import simulate
-from likewise.evaluation.evaluate import Evaluation, embeddings_by_age, evaluate
-from likewise.evaluation.report import Section, write_report
-from likewise.evaluation.truth import read_truth
+from likewise.evaluation.evaluate import Evaluation
+from likewise.evaluation.truth import FOLDERS, read_truth
 from likewise.images.ingest import ingest
 from likewise.images.samples import write_digits
 from likewise.images.store import Images, open_images
@@ -23,19 +21,20 @@ from likewise.models.runs import Run, runs_of
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import embedded
 from likewise.progress import say
+from likewise.report.job import report
 from likewise.settings import (
     Demo,
     Embed,
-    Evaluate,
     Finetune,
     Ingest,
     Label,
     Pretrain,
+    Report,
     Simulate,
     config_of,
 )
 from likewise.training.finetune import finetune
-from likewise.training.pretrain import collapse_of, pretrain
+from likewise.training.pretrain import pretrain
 from likewise.workspace import Workspace
 
 HOLD_OUT = 0.2
@@ -111,15 +110,9 @@ def demo(workspace: Workspace, settings: Demo) -> Shown:
         say(tuned.as_text().splitlines()[0])
         embed(workspace, Embed(model=tuned.run.name))
     _step(6, "measure, and draw the report")
-    evaluation = None if labels is None else evaluate(workspace, Evaluate(seed=settings.seed))
-    report = workspace.path / "report.html"
-    write_report(
-        report,
-        "Likewise: what the demo learnt",
-        _lead(images, settings, evaluation),
-        _sections(workspace, images, base, labels, evaluation, settings.seed),
-    )
-    shown = Shown(evaluation, report, workspace.path, time.monotonic() - started)
+    truth = None if labels is None else FOLDERS
+    made = report(workspace, Report(truth=truth, seed=settings.seed))
+    shown = Shown(made.evaluation, made.report, workspace.path, time.monotonic() - started)
     if settings.serve:
         from likewise.serve import label
 
@@ -150,7 +143,7 @@ def _pretrained(workspace: Workspace, images: Images, settings: Demo) -> Run:
 
 def _truth(images: Images) -> npt.NDArray[Any] | None:
     """The class of each image by its folder; None unless there are several classes."""
-    labels = read_truth(images, "folders")
+    labels = read_truth(images, FOLDERS)
     return labels if len(set(labels.tolist()) - {""}) > 1 else None
 
 
@@ -161,43 +154,3 @@ def _answered(workspace: Workspace, settings: Demo) -> None:
     if missing > 0:
         answered = simulate(workspace, Simulate(budget=missing, seed=settings.seed))
         say(answered.as_text().splitlines()[0])
-
-
-def _lead(images: Images, settings: Demo, evaluation: Evaluation | None) -> str:
-    if evaluation is None:
-        return f"{len(images):,} images, no labels: what the network found by itself."
-    first, last = evaluation.models[1].scores, evaluation.models[-1].scores
-    start = (
-        f"{len(images):,} images without labels, then {settings.answers} same/different answers. "
-    )
-    if len(evaluation.models) < 3:
-        return start + "They were too few to be sure of a better model, so the first one stays."
-    return (
-        f"{start}On {last.images:,} images that were never trained on nor asked about, the purity "
-        f"of the neighbourhood (MAP@R) went from {first.values['map@r']:.2f} to "
-        f"{last.values['map@r']:.2f}."
-    )
-
-
-def _sections(
-    workspace: Workspace,
-    images: Images,
-    base: Run,
-    labels: npt.NDArray[Any] | None,
-    evaluation: Evaluation | None,
-    seed: int,
-) -> list[Section]:
-    models = embeddings_by_age(workspace)
-    pair = [models[0], models[-1]] if len(models) > 1 else models
-    known = True if labels is None else labels != ""
-    queries = np.flatnonzero(images.held_out & known)
-    recipe, size = base.settings["recipe"], int(base.architecture["image_size"])
-    metrics = base.metrics()
-    made = [sections.scores_section(evaluation)] if evaluation else []
-    made.append(sections.neighbours_section(images, pair, queries, labels, seed))
-    made.append(sections.map_section(images, pair, queries, labels, seed))
-    if labels is not None and len(set(labels[queries])) > 1:
-        made.append(sections.roc_section(images, pair, queries, labels, seed))
-    made.append(sections.views_section(images, recipe, size, seed))
-    made.append(sections.training_section(metrics, collapse_of(metrics[-1])))
-    return made

@@ -1,5 +1,6 @@
 """What the workspace holds, what is stale, and what to do next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +85,7 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
         models=models,
         answers=counts,
         stale=stale,
-        next=_next(runs, held, enough),
+        next=next_command(runs, held, enough),
         prospects=told,
     )
 
@@ -100,7 +101,7 @@ def _describe(run: Run, embedded_fingerprints: set[str]) -> dict[str, Any]:
     return {"name": run.name, "kind": run.kind, "fingerprint": run.fingerprint, "state": state}
 
 
-def _next(runs: list[Run], held: Holdings, enough: bool) -> str:
+def next_command(runs: Sequence[Run], held: Holdings, enough: bool) -> str:
     """The command that brings the workspace furthest; ``enough``: more answers would not."""
     if runs and not runs[-1].finished and not runs[-1].kept:
         return f"`likewise {runs[-1].kind}` with the same options goes on with {runs[-1].name}"

@@ -71,13 +71,18 @@ class Evaluation(Displayed):
     def explanation(self) -> str:
         """What was measured, and what the columns mean."""
         queries, gallery = self.chosen.queries, self.chosen.gallery
-        classes = len(np.unique(self.chosen.labels[queries]))
+        _, counts = np.unique(self.chosen.labels[queries], return_counts=True)
+        classes, mated = len(counts), int(counts[counts > 1].sum())
         where = (
             f"{len(queries):,} images of {classes:,} classes, all against all"
             if gallery is None
             else f"{len(queries):,} held-out images of {classes:,} classes; kNN votes among "
             f"{len(gallery):,} others"
         )
+        if mated < len(queries):
+            where += (
+                f". {mated:,} of them have another one of their class; the figures are of these"
+            )
         return (
             f"{where}. recall@k: one of the k nearest is right. map@r: how pure the "
             "neighbourhood of class size is. auc: a same pair is closer than a different one. "
@@ -94,8 +99,19 @@ class Evaluation(Displayed):
         ]
 
 
-def evaluate(workspace: Workspace, settings: Evaluate) -> Evaluation:
-    """Measure raw pixels and every model that has embeddings, on the same images.
+def evaluate(
+    workspace: Workspace,
+    settings: Evaluate,
+    models: Sequence[Embeddings] | None = None,
+    limit: int = LIMIT,
+) -> Evaluation:
+    """Measure raw pixels and the models on the same images.
+
+    Args:
+        workspace: Where images and embeddings are.
+        settings: What to measure on.
+        models: By default every one that has embeddings.
+        limit: Queries, and gallery images, that are looked at, at most.
 
     Raises:
         UsageError: a setting makes no sense.
@@ -105,8 +121,8 @@ def evaluate(workspace: Workspace, settings: Evaluate) -> Evaluation:
         raise UsageError("--bootstrap must be 0 or more")
     images = open_images(workspace.require())
     labels = read_truth(images, settings.truth)
-    models = embeddings_by_age(workspace)
-    chosen = choose_images(images, labels, models, settings)
+    models = embeddings_by_age(workspace) if models is None else models
+    chosen = choose_images(images, labels, models, settings, limit)
     measured = []
     with progress("evaluate", len(models) + 1, "models") as advance:
         pixels = raw_pixels(images, _both(chosen))
@@ -142,7 +158,11 @@ def distinct_names(models: Sequence[Embeddings]) -> list[str]:
 
 
 def choose_images(
-    images: Images, labels: Labels, models: Sequence[Embeddings], settings: Evaluate
+    images: Images,
+    labels: Labels,
+    models: Sequence[Embeddings],
+    settings: Evaluate,
+    limit: int = LIMIT,
 ) -> Chosen:
     """Queries and gallery: images of known class that every model has an embedding of.
 
@@ -173,8 +193,8 @@ def choose_images(
         )
     random = np.random.default_rng(settings.seed)
     return Chosen(
-        _sample(queries, random),
-        None if gallery is None else _sample(gallery, random),
+        _sample(queries, random, limit),
+        None if gallery is None else _sample(gallery, random, limit),
         labels,
         missing,
     )
@@ -227,7 +247,7 @@ def _both(chosen: Chosen) -> Int64[np.ndarray, " m"]:
     return np.concatenate((chosen.queries, chosen.gallery))
 
 
-def _sample(rows: Rows, random: np.random.Generator) -> Int64[np.ndarray, " m"]:
-    if len(rows) <= LIMIT:
+def _sample(rows: Rows, random: np.random.Generator, limit: int) -> Int64[np.ndarray, " m"]:
+    if len(rows) <= limit:
         return rows
-    return np.sort(random.choice(rows, LIMIT, replace=False))
+    return np.sort(random.choice(rows, limit, replace=False))

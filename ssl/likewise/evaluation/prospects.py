@@ -78,10 +78,21 @@ def prospects(
     ledger: Ledger,
     history: Sequence[Entry],
     held_out: Collection[str],
+    about: Embeddings | None = None,
+    belief: Belief | None = None,
 ) -> Prospects | None:
     """Look at the answers with the embeddings that are there; None without any.
 
     The forecast is made with the newest embedding that did not learn from too many of the answers.
+
+    Args:
+        workspace: Where the embeddings are.
+        ledger: What the answers add up to.
+        history: Its rows.
+        held_out: Images that are never asked about.
+        about: The embedding that is spoken of; by default the newest. Older ones may be the
+            better judges.
+        belief: What the ledger adds up to on that embedding, where that is known already.
 
     Raises:
         LikewiseError: a file cannot be read.
@@ -89,16 +100,17 @@ def prospects(
     models = models_of(workspace)
     if not models:
         return None
-    newest = load_embeddings(workspace)
-    current = belief_on(newest, ledger, held_out)
+    newest = about or load_embeddings(workspace)
+    last = next(n for n, each in enumerate(models) if each.fingerprint == newest.fingerprint)
+    current = belief or belief_on(newest, ledger, held_out)
     said, name = Forecast(0), ""
-    for model in reversed(models):
+    for model in reversed(models[: last + 1] if about else models):
         if model.fingerprint == newest.fingerprint:
-            belief = current
+            judging = current
         else:
             older = load_embeddings(workspace, model.fingerprint)
-            belief = belief_on(older, ledger, held_out)
-        found = forecast_with(belief, _images(known_to(model, history)))
+            judging = belief_on(older, ledger, held_out)
+        found = forecast_with(judging, _images(known_to(model, history)))
         if not name or found.now is not None:
             said, name = found, model.name
         if found.now is not None:

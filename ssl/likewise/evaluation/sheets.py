@@ -1,4 +1,4 @@
-"""Sheets of pictures: what the network sees, who it takes for neighbours, where images lie.
+"""Sheets of pictures: what the network sees, and where images lie.
 
 Drawn with Pillow as PNG bytes: hundreds of small pictures are slow and soft in a plotting library.
 Pictures are RGB arrays of any size; small ones are enlarged so that their pixels stay crisp.
@@ -7,7 +7,6 @@ Pictures are RGB arrays of any size; small ones are enlarged so that their pixel
 import io
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -23,32 +22,11 @@ INK: Colour = (38, 43, 51)
 FAINT: Colour = (208, 213, 220)
 ASKED: Colour = (59, 91, 219)
 RIGHT: Colour = (18, 140, 106)
-WRONG: Colour = (214, 64, 69)
 
 _GAP = 8
 _FRAME = 5
-_TEXT, _LARGE = 22, 34
-"""Font sizes, on sheets about 1,500 and 2,000 pixels wide."""
-
-
-@dataclass(frozen=True)
-class Neighbours:
-    """What one model finds nearest to each query."""
-
-    title: str
-    images: Sequence[Sequence[Rgb]]
-    """For each query its neighbours, nearest first."""
-    right: Sequence[Sequence[bool]] | None = None
-    """Whether each has the query's class; None if that is not known."""
-
-
-@dataclass(frozen=True)
-class Map:
-    """Where one model puts the images."""
-
-    title: str
-    points: npt.NDArray[np.floating]
-    """(N, 2), in any unit."""
+_TEXT = 22
+"""Font size, on sheets about 1,500 pixels wide."""
 
 
 def contact_sheet(
@@ -73,64 +51,31 @@ def contact_sheet(
     return as_png(sheet)
 
 
-def neighbour_grid(queries: Sequence[Rgb], models: Sequence[Neighbours]) -> bytes:
-    """One row per query: the query, then what each model finds nearest to it.
-
-    A right neighbour has a green frame, a wrong one a red frame and a cross.
-    """
-    counts = [max(map(len, model.images), default=0) for model in models]
-    between = 4 * _GAP
-    side = _side(1 + sum(counts), 1500 - between * len(models))
-    step = side + _GAP
-    starts = [step + between]
-    for count in counts:
-        starts.append(starts[-1] + count * step + between)
-    top = _TEXT + 2 * _GAP
-    sheet = blank(starts[-1] - between, top + len(queries) * step)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((0, top - _GAP), "query", INK, font(), anchor="ls")
-    for model, start, count in zip(models, starts[:-1], counts, strict=True):
-        text = cut(f"{model.title}: nearest first", count * step)
-        draw.text((start, top - _GAP), text, INK, font(), anchor="ls")
-    for row, query in enumerate(queries):
-        y = top + row * step
-        sheet.paste(tile(query, side, ASKED), (0, y))
-        for model, start in zip(models, starts[:-1], strict=True):
-            for column, picture in enumerate(model.images[row]):
-                right = None if model.right is None else bool(model.right[row][column])
-                sheet.paste(_judged(picture, side, right), (start + column * step, y))
-    return as_png(sheet)
-
-
 def embedding_map(
-    maps: Sequence[Map], images: Sequence[Rgb], labels: Sequence[str] | None = None
-) -> bytes:
-    """Every image as a thumbnail at its point, one map beside the other.
+    points: npt.NDArray[np.floating], images: Sequence[Rgb], names: Sequence[str]
+) -> Image.Image:
+    """Every image as a thumbnail at its point, on a transparent square.
 
-    The frame's colour is the class, where known, with a legend up to ten classes.
+    Args:
+        points: (N, 2), in any unit.
+        images: The pictures.
+        names: What each is, which gives its frame a colour (see `palette_of`); "" for none.
     """
-    side, gap = 960, 3 * _GAP
-    thumbnail = int(min(64, max(18, 0.62 * side / math.sqrt(max(1, len(images))))))
-    names = sorted(set(labels)) if labels is not None else []
-    colours = {name: _PALETTE[place % len(_PALETTE)] for place, name in enumerate(names)}
-    legend = _LARGE + 3 * _GAP if 0 < len(names) <= len(_PALETTE) else 0
-    top = _LARGE + 2 * _GAP
-    sheet = blank(len(maps) * (side + gap) - gap, top + side + legend)
-    draw = ImageDraw.Draw(sheet)
-    tiles = [
-        tile(image, thumbnail, colours[labels[row]] if labels is not None else FAINT, frame=2)
-        for row, image in enumerate(images)
-    ]
-    for place, each in enumerate(maps):
-        x = place * (side + gap)
-        title = cut(each.title, side, _LARGE)
-        draw.text((x + side // 2, top - 2 * _GAP), title, INK, font(_LARGE), anchor="ms")
-        draw.rectangle((x, top, x + side - 1, top + side - 1), outline=FAINT)
-        for corner, picture in zip(_corners(each.points, side, thumbnail), tiles, strict=True):
-            sheet.paste(picture, (x + int(corner[0]), top + int(corner[1])))
-    if legend:
-        _draw_legend(draw, colours, top + side + 2 * _GAP, sheet.width)
-    return as_png(sheet)
+    side = 960
+    thumbnail = int(min(64, max(20, 0.62 * side / math.sqrt(max(1, len(images))))))
+    colours = palette_of(names)
+    sheet = Image.new("RGBA", (side, side), (0, 0, 0, 0))
+    corners = _corners(points, side, thumbnail)
+    for picture, name, corner in zip(images, names, corners, strict=True):
+        framed = tile(picture, thumbnail, colours.get(name, FAINT), frame=2 if name else 1)
+        sheet.paste(framed, (int(corner[0]), int(corner[1])))
+    return sheet
+
+
+def palette_of(names: Sequence[str]) -> dict[str, Colour]:
+    """A colour for each name, in the order of the names; beyond ten they repeat."""
+    known = sorted(set(names) - {""})
+    return {name: PALETTE[place % len(PALETTE)] for place, name in enumerate(known)}
 
 
 def tile(picture: Rgb, side: int, colour: Colour = FAINT, frame: int | None = None) -> Image.Image:
@@ -152,7 +97,7 @@ def tile(picture: Rgb, side: int, colour: Colour = FAINT, frame: int | None = No
     return square
 
 
-_PALETTE: tuple[Colour, ...] = (
+PALETTE: tuple[Colour, ...] = (
     (31, 119, 180),
     (255, 127, 14),
     (44, 160, 44),
@@ -166,21 +111,6 @@ _PALETTE: tuple[Colour, ...] = (
 )
 
 
-def _judged(picture: Rgb, side: int, right: bool | None) -> Image.Image:
-    if right is None:
-        return tile(picture, side)
-    framed = tile(picture, side, RIGHT if right else WRONG)
-    if not right:
-        size = max(14, side // 6)
-        draw = ImageDraw.Draw(framed)
-        draw.rectangle((side - size, 0, side, size), fill=WRONG)
-        low, high = size // 4, size - size // 4
-        for ends in ((low, low, high, high), (low, high, high, low)):
-            x0, y0, x1, y1 = ends
-            draw.line((side - size + x0, y0, side - size + x1, y1), PAPER, max(2, size // 8))
-    return framed
-
-
 def _corners(
     points: npt.NDArray[np.floating], side: int, thumbnail: int
 ) -> npt.NDArray[np.floating]:
@@ -189,15 +119,6 @@ def _corners(
     span = np.maximum(high - low, 1e-9)
     room = side - thumbnail - 4
     return np.asarray((points - (low + high) / 2) / span * room + room / 2 + 2)
-
-
-def _draw_legend(draw: ImageDraw.ImageDraw, colours: dict[str, Colour], y: int, room: int) -> None:
-    each = room // len(colours)
-    for place, (name, colour) in enumerate(colours.items()):
-        x = place * each
-        draw.rectangle((x, y, x + _LARGE, y + _LARGE), fill=colour)
-        text = cut(name, each - _LARGE - 3 * _GAP, _LARGE)
-        draw.text((x + _LARGE + _GAP, y + _LARGE // 2), text, INK, font(_LARGE), anchor="lm")
 
 
 def _side(columns: int, room: int) -> int:

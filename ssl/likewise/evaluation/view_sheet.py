@@ -1,5 +1,6 @@
 """The job ``views``: a picture of what pretraining sees."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from likewise.errors import UsageError
-from likewise.evaluation.sheets import contact_sheet
+from likewise.evaluation.sheets import Rgb, contact_sheet
 from likewise.files import replacing
 from likewise.images.augmentation import Recipe, Views, whole_view
 from likewise.images.store import Images, open_images
@@ -70,11 +71,18 @@ def draw_views(
     images: Images, recipe: Recipe, size: int, rows: int, columns: int, seed: int
 ) -> bytes:
     """A PNG with ``rows`` images, each followed by ``columns`` views of it."""
+    chosen = np.random.default_rng(seed).permutation(len(images))[:rows].tolist()
+    views = views_of(images, chosen, recipe, size, columns, seed)
+    table = [
+        [whole_view(images[row], size), *made] for row, made in zip(chosen, views, strict=True)
+    ]
+    return contact_sheet(table, headings=["image", *(f"view {n + 1}" for n in range(columns))])
+
+
+def views_of(
+    images: Images, rows: Sequence[int], recipe: Recipe, size: int, count: int, seed: int
+) -> list[list[Rgb]]:
+    """For each of some images ``count`` views."""
     make = Views(recipe, size)
     make.seed(seed)
-    chosen = np.random.default_rng(seed).permutation(len(images))[:rows]
-    table = []
-    for row in chosen:
-        image = images[int(row)]
-        table.append([whole_view(image, size), *(make(image) for _ in range(columns))])
-    return contact_sheet(table, headings=["image", *(f"view {n + 1}" for n in range(columns))])
+    return [[make(images[row]) for _ in range(count)] for row in rows]

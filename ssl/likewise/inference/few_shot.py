@@ -18,10 +18,9 @@ from likewise.evaluation.episodes import (
 )
 from likewise.evaluation.evaluate import RAW_PIXELS, raw_vector
 from likewise.evaluation.omniglot_runs import RUNS, OneShotRun, is_omniglot_runs, read_runs
-from likewise.images.store import is_held_out
 from likewise.inference.class_folders import class_folders
 from likewise.inference.few_shot_text import FewShot, FewShotModel
-from likewise.models.runs import run_with
+from likewise.inference.recognition import unseen_by
 from likewise.neighbours.pictures import embed_pictures
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import GalleryEvaluate
@@ -45,12 +44,10 @@ class _Looked:
         self.vectors: Float32[np.ndarray, "N D"] = (
             np.stack([vectors[each] for each in raw]) if raw else _NOTHING
         )
-        share = workspace.config.hold_out
-        learns = run_with(workspace, embeddings.fingerprint).kind != "adopt"
-        self.trained_on = learns * sum(
-            each in embeddings.positions and not is_held_out(each, share) for each in raw
-        )
-        """Images of the workspace that are not held out, if the model was trained here."""
+        unseen = unseen_by(workspace, embeddings)
+        places = (embeddings.positions.get(each) for each in raw)
+        self.trained_on = sum(row is not None and not unseen[row] for row in places)
+        """Images that the model was trained on."""
 
     def row(self, path: str) -> int | None:
         """Of a file that could be read; the same for files of the same bytes."""

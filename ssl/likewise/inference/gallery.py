@@ -158,7 +158,7 @@ class Gallery:
     def _ready(self) -> "tuple[Recogniser, Verifier]":
         """What recognition needs, for the gallery and the embeddings as they are now."""
         from likewise.inference.exemplar_vectors import members_of
-        from likewise.inference.recognition import Recogniser
+        from likewise.inference.recognition import Recogniser, unseen_by
         from likewise.inference.verifier import Verifier
 
         if not self.store.classes():
@@ -174,7 +174,12 @@ class Gallery:
         version = self.store.version  # before it is read: what comes meanwhile is seen next time
         if self._recogniser is None or self._seen != version:
             members = members_of(self.workspace, self.store, verifier.embeddings)
-            self._recogniser = Recogniser(members, verifier.embeddings, verifier.calibration)
+            self._recogniser = Recogniser(
+                members,
+                verifier.embeddings,
+                verifier.calibration,
+                unseen_by(self.workspace, verifier.embeddings),
+            )
             self._seen = version
         return self._recogniser, verifier
 

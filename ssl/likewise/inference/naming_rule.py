@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from likewise.evaluation.calibration import FEWEST, Calibration
-from likewise.evaluation.threshold import ErrorRates, percent
+from likewise.evaluation.threshold import percent
 from likewise.inference.open_set import (
     Trials,
     fewest_classes,
@@ -24,6 +24,7 @@ from likewise.inference.open_set import (
     threshold_above,
     threshold_of,
 )
+from likewise.inference.weighed_strangers import weighed
 from likewise.notebook import Displayed
 
 Source = Literal["classes", "answers", "images", "few classes", "nothing"]
@@ -80,7 +81,10 @@ def naming_rule(
     far: float,
     trials: Trials,
     population: Float64[np.ndarray, " W"],
+    evidence: Float64[np.ndarray, " W"],
     calibration: Calibration | None,
+    *,
+    seen: bool = False,
 ) -> NamingRule:
     """Choose where names begin, so that a share ``far`` of strangers is named.
 
@@ -88,16 +92,20 @@ def naming_rule(
         far: Wanted share, between 0 and 1.
         trials: The gallery held against itself.
         population: Of images of the workspace, the cosine to the nearest exemplar, rising.
+        evidence: Mean cosine to the exemplars of that one's class, if they are images of the
+            workspace; else NaN. Only of pairs of such do the answers tell how likely they are the
+            same: the class of any other exemplar may be shown nowhere in the workspace.
         calibration: Probability that two images are the same; None where answers are too few.
+        seen: Whether the model was trained on these images of the workspace.
     """
     classes = _count(trials)
     if classes >= fewest_classes(far):
         return NamingRule(threshold_of(trials, far), "classes", far)
-    rule = _from_images(far, population, calibration)
+    rule = _from_images(far, population, evidence, calibration)
     if rule is None:
         return _from_few(far, trials)
     if not refuted(trials, rule.similarity, far):
-        return rule
+        return replace(rule, notes=(*rule.notes, _SEEN)) if seen else rule
     note = (
         "classes of the gallery are more alike than the images of the workspace are to it, so the "
         "workspace cannot tell the threshold"
@@ -106,29 +114,38 @@ def naming_rule(
     return replace(stricter, notes=(note, *stricter.notes))
 
 
+_SEEN = (
+    "the model was trained on the images that tell this threshold, and it sets those further apart "
+    "than new ones, of which more are named (twice as many, on glyphs); images held out from the "
+    "start (`likewise ingest --hold-out 0.2`), or more classes, would tell it better"
+)
+
+
 def _count(trials: Trials) -> int:
     return round(float(trials.weights.sum()))
 
 
 def _from_images(
-    far: float, population: Float64[np.ndarray, " W"], calibration: Calibration | None
+    far: float,
+    population: Float64[np.ndarray, " W"],
+    evidence: Float64[np.ndarray, " W"],
+    calibration: Calibration | None,
 ) -> NamingRule | None:
     """From the images of the workspace, with or without answers; None where they are too few."""
     if len(population) < fewest_images(far):
         return None
-    if calibration is None:
+    if calibration is None or not np.isfinite(evidence).any():
         note = (
-            "no answers tell which images of the workspace are of these classes, so all were taken "
-            f"for strangers, and the threshold is strict; {FEWEST} answers on pairs drawn to "
-            f"measure (`likewise label`), or {fewest_classes(far)} classes, would tell it better"
+            "nothing tells which images of the workspace are of these classes, so all were taken "
+            f"for strangers, and the threshold is strict; {fewest_classes(far)} classes would tell "
+            f"it better, or {FEWEST} answers on pairs drawn to measure (`likewise label`), where "
+            "exemplars are images of the workspace"
         )
         return NamingRule(threshold_above(population, far), "images", far, notes=(note,))
-    rates = ErrorRates(calibration, population)
-    found = rates.at_false_accept(far)
-    smallest = rates.smallest(found.similarity)
+    found = weighed(far, population, evidence, calibration)
     notes = (
         f"{calibration.answers:,} answers cannot promise that at most {percent(far)} of the images "
-        f"of no class are named, at best {percent(smallest)} (rule of three); below that the "
+        f"of no class are named, at best {percent(found.smallest)} (rule of three); below that the "
         "curve's shape is trusted. Label more, or ask for a higher --far",
     )
     accept, reject = found.false_accept, found.false_reject
@@ -139,7 +156,7 @@ def _from_images(
         (accept.low, accept.high),
         reject.value,
         (reject.low, reject.high),
-        notes if smallest > far else (),
+        notes if found.smallest > far else (),
     )
 
 

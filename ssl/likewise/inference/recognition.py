@@ -3,16 +3,21 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from likewise.evaluation.calibration import Calibration, calibrate, levels_of
+from likewise.images.store import is_held_out
 from likewise.inference.exemplar_vectors import Members
 from likewise.inference.naming_rule import NamingRule, naming_rule
 from likewise.inference.open_set import answerable, hold_out
+from likewise.models.runs import run_with
 from likewise.neighbours.vectors import Embeddings
+from likewise.workspace import Workspace
 
 LOOKED_AT = 2_000
 """Images of the workspace that are held against the gallery, at most."""
+FEWEST_UNSEEN = 100
+"""Images that the model was not trained on, below which those that it was trained on are taken."""
 _BLOCK = 1_024
 
 
@@ -36,29 +41,68 @@ def nearest(members: Members, vectors: Float32[np.ndarray, "Q D"]) -> Nearest:
     return Nearest(rows, np.clip(similarities, -1, 1))
 
 
+def evidence_for(
+    members: Members,
+    vectors: Float32[np.ndarray, "Q D"],
+    near: Nearest,
+    known: Bool[np.ndarray, " M"],
+) -> Float64[np.ndarray, " Q"]:
+    """Mean cosine to the exemplars of the nearest class; NaN if the nearest is not ``known``."""
+    sums = np.zeros((len(members.names), vectors.shape[1]))
+    np.add.at(sums, members.classes, members.vectors)
+    means = sums / np.bincount(members.classes, minlength=len(members.names))[:, None]
+    found = np.einsum("qd,qd->q", vectors, means[members.classes[near.rows]])
+    return np.where(known[near.rows], np.clip(found, -1, 1), np.nan)
+
+
+def unseen_by(workspace: Workspace, embeddings: Embeddings) -> Bool[np.ndarray, " N"]:
+    """Which images a model was not trained on: those held out, or all if others trained it.
+
+    Raises:
+        LikewiseError: the model is gone.
+    """
+    if run_with(workspace, embeddings.fingerprint).kind == "adopt":
+        return np.ones(len(embeddings.ids), bool)
+    share = workspace.config.hold_out
+    return np.array([is_held_out(str(each), share) for each in embeddings.ids], bool)
+
+
 class Recogniser:
     """Decides for one gallery as one model sees it."""
 
     def __init__(
-        self, members: Members, embeddings: Embeddings, answered: Calibration | None, seed: int = 0
+        self,
+        members: Members,
+        embeddings: Embeddings,
+        answered: Calibration | None,
+        unseen: Bool[np.ndarray, " N"],
+        seed: int = 0,
     ) -> None:
-        """Hold the gallery against itself and against the images of the workspace.
+        """Hold the gallery against itself and against images of the workspace.
+
+        These are ones that the model was not trained on, if there are `FEWEST_UNSEEN`.
 
         Args:
             members: The gallery, of at least one class.
             embeddings: Of the workspace, by the same model.
             answered: What the calibration answers say; None where they are too few.
+            unseen: Which images of the embeddings the model was not trained on.
             seed: Which exemplars and images are looked at, where there are many.
         """
         rng = np.random.default_rng(seed)
         self.members = members
         self._answered = answered
         self._trials = hold_out(members.vectors, members.classes, rng)
-        exemplars = set(members.images)
-        others = [row for row, each in enumerate(embeddings.ids.tolist()) if each not in exemplars]
-        looked = np.sort(rng.permutation(np.array(others, np.int64))[:LOOKED_AT])
-        near = nearest(members, np.asarray(embeddings.vectors[looked]))
-        self._population = np.sort(near.similarities)
+        other = ~np.isin(embeddings.ids, members.images)
+        self._seen = int((other & unseen).sum()) < FEWEST_UNSEEN
+        rows = np.flatnonzero(other if self._seen else other & unseen)
+        looked = np.sort(rng.permutation(rows)[:LOOKED_AT])
+        vectors = np.asarray(embeddings.vectors[looked])
+        near = nearest(members, vectors)
+        known = np.isin(members.images, embeddings.ids)
+        order = np.argsort(near.similarities, kind="stable")
+        self._population = near.similarities[order]
+        self._evidence = evidence_for(members, vectors, near, known)[order]
         self._tried = None if answered is not None else self._from_trials(seed)
         self._rules: dict[float, NamingRule] = {}
 
@@ -72,7 +116,14 @@ class Recogniser:
     def rule(self, far: float) -> NamingRule:
         """From which similarity on an image is named, if so many strangers may be named."""
         if far not in self._rules:
-            self._rules[far] = naming_rule(far, self._trials, self._population, self._answered)
+            self._rules[far] = naming_rule(
+                far,
+                self._trials,
+                self._population,
+                self._evidence,
+                self._answered,
+                seen=self._seen,
+            )
         return self._rules[far]
 
     def probabilities(

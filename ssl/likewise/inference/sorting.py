@@ -12,14 +12,14 @@ from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError
 from likewise.files import replacing, write_json
 from likewise.images.manifest import display
-from likewise.images.store import open_images
+from likewise.images.store import Images, open_images
 from likewise.inference.balance import balance_of
 from likewise.inference.group_sheet import Cell, Row, draw_groups
 from likewise.inference.link_folder import check_folder, write_links
 from likewise.inference.sorted_images import COLUMNS, GroupsFound
 from likewise.inference.table_files import check_suffix, one_line, write_table
 from likewise.inference.telling import tell
-from likewise.neighbours.vectors import load_embeddings
+from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Groups
 from likewise.workspace import Workspace
 
@@ -44,11 +44,22 @@ def groups(workspace: Workspace, settings: Groups) -> GroupsFound:
             "no answers yet, so that nothing says what belongs together; `likewise label`, or "
             "`likewise answers import FILE`"
         )
+    found = sort_images(workspace, images, embeddings, ledger)
+    return dataclasses.replace(found, written=tuple(_write(found, settings)))
+
+
+def sort_images(
+    workspace: Workspace, images: Images, embeddings: Embeddings, ledger: Ledger
+) -> GroupsFound:
+    """All images in groups, by the answers of a ledger and an embedding.
+
+    Raises:
+        LikewiseError: embeddings cannot be read.
+    """
     told = tell(workspace, images, embeddings, ledger)
     sizes = np.bincount(told.groups[told.groups >= 0]).astype(np.int64)
     waiting = len(images.positions.keys() - embeddings.positions.keys())
-    found = GroupsFound(images, told, balance_of(sizes), embeddings.model, waiting)
-    return dataclasses.replace(found, written=tuple(_write(found, settings)))
+    return GroupsFound(images, told, balance_of(sizes), embeddings.model, waiting)
 
 
 def _check(workspace: Workspace, settings: Groups) -> None:

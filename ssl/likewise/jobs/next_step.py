@@ -12,7 +12,7 @@ from likewise.jobs.control import RUN
 from likewise.jobs.job import Steps
 from likewise.jobs.records import Record, records_of
 from likewise.neighbours.vectors import IDS, embedded
-from likewise.settings import Finetune, Pretrain
+from likewise.settings import Common, Pretrain
 from likewise.workspace import Workspace
 
 IMAGES_SEEN = 48_000
@@ -138,7 +138,7 @@ def next_step(held: Holdings) -> Suggestion:
 def _why_answer(held: Holdings) -> str:
     if held.answers < FIRST_ANSWERS:
         return f"{held.answers:,} of the first {FIRST_ANSWERS} answers are there."
-    return f"{held.new:,} answers are new since the last fine-tuning; wait for {NEW_ANSWERS}."
+    return f"{held.new:,} answers are new since the last fine-tuning; fine-tune from {NEW_ANSWERS}."
 
 
 def first_model(images: int) -> Steps:
@@ -151,7 +151,7 @@ def first_epochs(images: int) -> int:
     return int(np.clip(round(IMAGES_SEEN / max(1, images)), FEWEST, MOST))
 
 
-def flags(defaults: Pretrain | Finetune, chosen: dict[str, Any]) -> tuple[str, ...]:
+def flags(defaults: Common, chosen: dict[str, Any]) -> tuple[str, ...]:
     """The flags that turn the default settings into the chosen ones; other names are left out."""
     words: list[str] = []
     for name in [each.name for each in fields(defaults) if each.name in chosen]:

@@ -32,6 +32,7 @@ from likewise.settings.learning import (
     Finetune,
     Loss,
     Pretrain,
+    Report,
     Status,
 )
 from likewise.settings.retrieval import Search, Verify
@@ -65,6 +66,7 @@ __all__ = [
     "Precision",
     "Preset",
     "Pretrain",
+    "Report",
     "Sample",
     "Search",
     "Simulate",

@@ -160,5 +160,20 @@ class Evaluate(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Report(Common):
+    """Write one HTML file: what was learnt, how sure that is, and what to label next."""
+
+    run: str | None = None
+    """Name of the run to report on. [default: the whole workspace, by its newest embedding]"""
+    out: Path | None = None
+    """File to write. [default: WORKSPACE/report.html]"""
+    truth: str | None = None
+    """Where classes are known: folders (class = parent folder), or a CSV with columns path (or id)
+    and class. Figures on it are added. [default: only what the answers tell]"""
+    seed: int = 0
+    """Seed of everything random."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status(Common):
     """Say what the workspace holds, what is stale, and what to do next."""
