@@ -1,7 +1,8 @@
 """The command line: words to a settings dataclass, the dataclass to its job, the result to text.
 
 Every job is a function ``(Workspace, settings) -> Result`` in a module that is imported only when
-its command runs, so that ``likewise --help`` stays instant.
+its command runs, and has a workspace if it needs one: ``likewise --help`` and a wrong folder are
+told at once.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ import tyro
 
 from likewise import __version__, settings
 from likewise.errors import LikewiseError, UsageError
+from likewise.progress import waiting
 from likewise.workspace import Workspace
 
 
@@ -40,17 +42,19 @@ class Command:
     settings: type[settings.Common]
     job: str
     """``module:function``"""
+    anywhere: bool = False
+    """Whether it runs where there is no workspace yet."""
 
 
 COMMANDS = {
-    "demo": Command(settings.Demo, "likewise.demo:demo"),
-    "sample": Command(settings.Sample, "likewise.images.samples:sample"),
-    "ingest": Command(settings.Ingest, "likewise.images.ingest:ingest"),
+    "demo": Command(settings.Demo, "likewise.demo:demo", anywhere=True),
+    "sample": Command(settings.Sample, "likewise.images.samples:sample", anywhere=True),
+    "ingest": Command(settings.Ingest, "likewise.images.ingest:ingest", anywhere=True),
     "views": Command(settings.Views, "likewise.evaluation.view_sheet:views"),
     "pretrain": Command(settings.Pretrain, "likewise.training.pretrain:pretrain"),
     "adopt": Command(settings.Adopt, "likewise.training.adopt:adopt"),
     "embed": Command(settings.Embed, "likewise.neighbours.embedding:embed"),
-    "label": Command(settings.Label, "likewise.serve:label"),
+    "label": Command(settings.Label, "likewise.serve:label", anywhere=True),
     "people add": Command(settings.PeopleAdd, "likewise.people:add_person"),
     "people list": Command(settings.PeopleList, "likewise.people:list_people"),
     "people remove": Command(settings.PeopleRemove, "likewise.people:remove_person"),
@@ -101,7 +105,12 @@ def run(arguments: list[str]) -> int:
     try:
         name, rest = split_command(arguments)
         parsed = parse(name, rest)
-        result = job_of(name)(Workspace(parsed.workspace), parsed)
+        workspace = Workspace(parsed.workspace)
+        if not COMMANDS[name].anywhere:
+            workspace.require()
+        with waiting(f"likewise {name} starts ..."):
+            job = job_of(name)
+        result = job(workspace, parsed)
     except LikewiseError as error:
         return _fail(str(error), error.exit_code, as_json, debug)
     except KeyboardInterrupt:

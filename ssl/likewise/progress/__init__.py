@@ -9,34 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
 Advance = Callable[[int], None]
 """Call it with the number of items that were just finished."""
 
 _PLAIN_EVERY_SECONDS = 10.0
 _IN_PLACE_EVERY_SECONDS = 0.5
-
-
-class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {self.unit}/s" if speed else "", style="progress.data.speed")
 
 
 def say(text: str) -> None:
@@ -54,6 +31,21 @@ def in_notebook() -> bool:
 
 
 @contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show ``text`` while the block runs, and nothing of it afterwards; only on a terminal."""
+    on_terminal = sys.stderr.isatty()
+    if on_terminal:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    try:
+        yield
+    finally:
+        if on_terminal:
+            sys.stderr.write(f"\r{' ' * len(text)}\r")
+            sys.stderr.flush()
+
+
+@contextmanager
 def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
     """Show how far ``task`` is: a bar on a terminal, a line every ten seconds elsewhere.
 
@@ -66,18 +58,10 @@ def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iter
             yield _lines(task, total, unit, done, _IN_PLACE_EVERY_SECONDS, show)
         return
     if sys.stderr.isatty():
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(unit),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            handle = bar.add_task(task, total=total, completed=done)
-            yield lambda count: bar.advance(handle, count)
+        from likewise.progress.terminal import terminal_bar  # rich: only where it paints
+
+        with terminal_bar(task, total, unit, done) as advance:
+            yield advance
         return
     yield _lines(task, total, unit, done, _PLAIN_EVERY_SECONDS, say)
 
