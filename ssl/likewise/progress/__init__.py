@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from likewise.progress.pace import Pace
+
 Advance = Callable[[int], None]
 """Call it with the number of items that were just finished."""
 
@@ -53,17 +55,18 @@ def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iter
 
     ``done`` items count as finished already (a resumed run).
     """
+    pace = Pace(total, done)
     if in_notebook():
         with _line_in_place() as show:
-            yield _lines(task, total, unit, done, _IN_PLACE_EVERY_SECONDS, show)
+            yield _lines(pace, task, unit, _IN_PLACE_EVERY_SECONDS, show)
         return
     if sys.stderr.isatty():
         from likewise.progress.terminal import terminal_bar  # rich: only where it paints
 
-        with terminal_bar(task, total, unit, done) as advance:
+        with terminal_bar(pace, task, unit) as advance:
             yield advance
         return
-    yield _lines(task, total, unit, done, _PLAIN_EVERY_SECONDS, say)
+    yield _lines(pace, task, unit, _PLAIN_EVERY_SECONDS, say)
 
 
 @contextmanager
@@ -88,22 +91,19 @@ def _line_in_place() -> Iterator[Callable[[str], None]]:
             handle.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
-def _lines(
-    task: str, total: int, unit: str, done: int, every: float, show: Callable[[str], None]
-) -> Advance:
-    """Shows a line at most ``every`` so many seconds."""
-    started = last = time.monotonic()
-    finished = 0
+def _lines(pace: Pace, task: str, unit: str, every: float, show: Callable[[str], None]) -> Advance:
+    """Shows a line at most ``every`` so many seconds; `likewise.jobs.log` reads it."""
+    last = time.monotonic()
 
     def advance(count: int) -> None:
-        nonlocal finished, last
-        finished += count
+        nonlocal last
+        pace.advance(count)
         now = time.monotonic()
         if now - last < every:
             return
         last = now
-        rate = finished / (now - started)
-        left = (total - done - finished) / rate if rate else 0.0
-        show(f"{task}: {done + finished:,}/{total:,} {unit}, {rate:,.0f}/s, {left:,.0f} s left")
+        rate, left = pace.rate, pace.left
+        told = "" if rate is None or left is None else f", {rate:,.0f}/s, {left:,.0f} s left"
+        show(f"{task}: {pace.done:,}/{pace.total:,} {unit}{told}")
 
     return advance

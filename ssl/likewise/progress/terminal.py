@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -12,33 +13,49 @@ from rich.progress import (
     Task,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
+from likewise.progress.pace import Pace
+
 
 class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
+    def __init__(self, pace: Pace, unit: str) -> None:
         super().__init__()
-        self.unit = unit
+        self.pace, self.unit = pace, unit
 
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
+        speed = task.finished_speed or self.pace.rate
         return Text(f"{speed:,.0f} {self.unit}/s" if speed else "", style="progress.data.speed")
 
 
+class _Left(ProgressColumn):
+    def __init__(self, pace: Pace) -> None:
+        super().__init__()
+        self.pace = pace
+
+    def render(self, task: Task) -> Text:
+        left = 0.0 if task.finished else self.pace.left
+        shown = "-:--:--" if left is None else str(timedelta(seconds=round(left)))
+        return Text(f"left {shown}", style="progress.remaining")
+
+
 @contextmanager
-def terminal_bar(task: str, total: int, unit: str, done: int) -> Iterator[Callable[[int], None]]:
+def terminal_bar(pace: Pace, task: str, unit: str) -> Iterator[Callable[[int], None]]:
     """A bar on stderr with rate and time left; see `likewise.progress.progress`."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _Rate(unit),
+        _Rate(pace, unit),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        _Left(pace),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        handle = bar.add_task(task, total=total, completed=done)
-        yield lambda count: bar.advance(handle, count)
+        handle = bar.add_task(task, total=pace.total, completed=pace.done)
+
+        def advance(count: int) -> None:
+            pace.advance(count)
+            bar.advance(handle, count)
+
+        yield advance
