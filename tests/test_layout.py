@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / "ssl", ROOT / "labeler"]
 LAYERS = [
-    {"cores", "errors", "files", "notebook", "progress", "settings", "workspace"},
+    {"cores", "errors", "files", "notebook", "progress", "settings", "signals", "workspace"},
     {"images", "models"},
     {"neighbours"},
     {"answers"},

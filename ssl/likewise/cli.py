@@ -20,6 +20,7 @@ import tyro
 from likewise import __version__, settings
 from likewise.errors import LikewiseError, UsageError
 from likewise.progress import waiting
+from likewise.signals import interruptible
 from likewise.workspace import Workspace
 
 
@@ -108,9 +109,10 @@ def run(arguments: list[str]) -> int:
         workspace = Workspace(parsed.workspace)
         if not COMMANDS[name].anywhere:
             workspace.require()
-        with waiting(f"likewise {name} starts ..."):
-            job = job_of(name)
-        result = job(workspace, parsed)
+        with interruptible():
+            with waiting(f"likewise {name} starts ..."):
+                job = job_of(name)
+            result = job(workspace, parsed)
     except LikewiseError as error:
         return _fail(str(error), error.exit_code, as_json, debug)
     except KeyboardInterrupt:
