@@ -10,13 +10,14 @@ from likewise.images.look import Look
 from likewise.images.manifest import display
 from likewise.inference.classified import Classified, Recognised
 from likewise.inference.copies import DuplicatesFound
-from likewise.inference.gallery_changes import GalleryListed, counted
+from likewise.inference.gallery_changes import GalleryListed
 from likewise.inference.search import Hits
 from likewise.inference.sorted_images import GroupsFound
 from likewise.inference.table_files import one_line
 from likewise.inference.verified_pairs import Compared, VerifiedPairs
 from likewise.inference.verifier import Verified
 from likewise.notebook import Cell, Markup
+from likewise.wording import counted, percent
 
 _ROWS, _MEMBERS, _FEW = 15, 10, 8
 _RECOGNISED, _ERRORS = 32, 4
@@ -129,7 +130,7 @@ def classified(found: Classified, look: Look) -> str:
 
 
 def _class_lines(each: Recognised) -> tuple[str, ...]:
-    sure = "" if each.probability is None else f" ({each.probability:.0%})"
+    sure = "" if each.probability is None else f" ({percent(each.probability)})"
     nearest = "" if each.class_name else f"nearest: {each.nearest}"
     lines = (each.class_name or "unknown", nearest, f"{each.similarity:.3f}{sure}")
     return tuple(filter(None, (*lines, _name(each.path))))

@@ -14,6 +14,7 @@ from likewise.inference.balance import Balance
 from likewise.inference.table_files import one_line
 from likewise.inference.telling import Told
 from likewise.notebook import Displayed
+from likewise.wording import percent
 
 COLUMNS = ("path", "id", "group", "sure", "by", "outlier", "similarity")
 DOUBTFUL = 0.9
@@ -167,7 +168,7 @@ class GroupsFound(Displayed):
             f"answers, {int(known.sum()) - answered:,} spread from these (embedding of "
             f"{self.model})",
             self.balance.as_text(),
-            f"about {told.undiscovered:.0%} of the images are of groups that nobody met yet",
+            f"about {percent(told.undiscovered)} of the images are of groups that nobody met yet",
         ]
         if self.waiting:
             lines.append(f"note: {self.waiting:,} images have no embedding; `likewise embed`")

@@ -7,9 +7,10 @@ import numpy as np
 from likewise.answers.standing import Answer
 from likewise.inference.sorted_images import DOUBTFUL, GroupsFound
 from likewise.report.charts import group_sizes
-from likewise.report.page import Html, Section, box, chance, escape, heading, paragraph, percent
+from likewise.report.page import Html, Section, box, chance, escape, heading, paragraph
 from likewise.report.similar import nearest_of
 from likewise.report.subject import MEASURED, Subject
+from likewise.wording import percent
 
 _LARGEST, _SMALLEST, _TILES = 8, 3, 10
 _PAIRS = 6

@@ -8,8 +8,9 @@ from likewise.answers.outlook import people
 from likewise.evaluation.forecast import MORE, points
 from likewise.evaluation.scores import Metric
 from likewise.evaluation.table import ModelScores
-from likewise.report.page import Card, percent
+from likewise.report.page import Card
 from likewise.report.subject import Subject, why_kept
+from likewise.wording import percent
 
 
 @dataclass(frozen=True)
