@@ -2,7 +2,7 @@
 
 import pytest
 
-from likewise.wording import counted, percent, rate
+from likewise.wording import counted, percent, rate, size
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,19 @@ def test_a_share_has_a_space_before_its_sign() -> None:
 def test_a_small_rate_keeps_two_digits() -> None:
     assert (rate(0.00123), rate(0.046), rate(0.999)) == ("0.12 %", "4.6 %", "100 %")
     assert rate(float("nan")) == "n/a"
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (3_400, "3.4 kB"),
+        (9_960, "10 kB"),
+        (999_700, "1.0 MB"),
+        (123_456_789, "123 MB"),
+        (5 * 10**15, "5,000 TB"),
+    ],
+)
+def test_sizes_are_never_nothing(count: int, told: str) -> None:
+    assert size(count) == told

@@ -9,6 +9,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
+def size(count: int) -> str:
+    """So many bytes: 812 bytes, 3.4 kB, 120 MB."""
+    if count < 1_000:
+        return counted(count, "byte")
+    amount, units = count / 1_000, ["kB", "MB", "GB", "TB"]
+    while amount >= 999.5 and len(units) > 1:
+        amount, units = amount / 1_000, units[1:]
+    return f"{amount:.1f} {units[0]}" if amount < 9.95 else f"{amount:,.0f} {units[0]}"
+
+
 def percent(share: float, digits: int = 0) -> str:
     """A share of 1: 4 %."""
     return f"{100 * share:.{digits}f} %"

@@ -93,7 +93,7 @@ def duplicates(found: DuplicatesFound, look: Look) -> str:
     return (
         told
         + notebook.table(("group", "files", "alike", "the one to keep first"), rows)
-        + (notebook.line(f"and {more:,} more groups") if more else "")
+        + (notebook.line(f"and {counted(more, 'more group')}") if more else "")
     )
 
 
@@ -108,7 +108,7 @@ def groups(found: GroupsFound) -> str:
     head = ("group", "images", "answered", "sure", "the surest images")
     shown = "".join(map(notebook.line, found.summary())) + notebook.table(head, rows)
     if found.balance.groups > len(rows):
-        shown += notebook.line(f"and {found.balance.groups - len(rows):,} smaller groups")
+        shown += notebook.line(f"and {counted(found.balance.groups - len(rows), 'smaller group')}")
     for what, places in found.remarkable():
         shown += notebook.line(f"{len(places):,} {what}") + _members(found, places)
     return shown
