@@ -135,6 +135,17 @@ def test_every_command_has_a_job(name: str) -> None:
         (["pretain"], "did you mean 'pretrain'?"),
         (["answers"], "answers export, answers import"),
         (["pretrain", "--epocs", "3"], "--epocs"),
+        (
+            ["ingest", "photos", "--holdout", "0.2"],
+            "likewise: Unrecognized options: --holdout, 0.2; did you mean --hold-out? "
+            "`likewise ingest --help` lists the options\n",
+        ),
+        (
+            ["finetune", "--hold-out", "x"],
+            "likewise: Error parsing --hold-out: could not convert string to float: 'x'; "
+            "`likewise finetune --help` lists the options\n",
+        ),
+        (["search"], "Missing from likewise search: PATH Image file"),
         (["pretrain", "--epochs", "many"], "--epochs"),
         (["finetune", "--loss", "magic"], "--loss"),
     ],
@@ -149,6 +160,30 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert captured.err.count("\n") == 1
 
 
+FRAME = """
+╭─ Unrecognized options ────────────────────────────────╮
+│ Unrecognized options: --holdout                       │
+│ ───────────────────────────────────────────────────── │
+│ Perhaps you meant:                                    │
+│     --hold-out {None}|FLOAT                           │
+│         Share of the images (0 to 1) that is never    │
+│ ───────────────────────────────────────────────────── │
+│ For full helptext, run likewise ingest --help         │
+╰───────────────────────────────────────────────────────╯
+"""
+
+
+def test_a_frame_of_a_terminal_is_understood_as_one_of_ascii() -> None:
+    """Which of them the parser draws depends on the encoding of stdout."""
+    plain = FRAME.translate({ord(each): "-" if each == "─" else " " for each in "╭╮╰╯│─"})
+    plain = plain.replace("- Unrecognized options ---", "Unrecognized options\n---")
+    for frame in (FRAME, plain):
+        assert cli._plain(frame, "ingest") == (
+            "Unrecognized options: --holdout; did you mean --hold-out? `likewise ingest --help` "
+            "lists the options"
+        )
+
+
 @pytest.mark.parametrize("command", ["pretrain", "embed", "evaluate", "finetune", "simulate"])
 def test_a_missing_workspace_is_told_in_one_line(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -160,6 +195,19 @@ def test_a_missing_workspace_is_told_in_one_line(
     assert str(nowhere) in captured.err
     assert "likewise ingest" in captured.err
     assert not nowhere.exists()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["finetune", "--loss", "magic"]])
+def test_a_reader_that_has_enough_is_no_error_of_ours(words: list[str], tmp_path: Path) -> None:
+    """``likewise --help | head -1`` prints no traceback."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "likewise.cli", *words]
+    done = subprocess.run(command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert done.returncode in (1, 2)
+    assert b"Traceback" not in done.stderr
+    assert b"BrokenPipe" not in done.stderr
 
 
 def test_errors_are_json_when_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,6 +10,8 @@ import difflib
 import importlib
 import io
 import json
+import os
+import re
 import sys
 import traceback
 from dataclasses import dataclass
@@ -96,11 +98,9 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(overview())
-        return 0 if arguments else UsageError.exit_code
+        return _out(overview()) or (0 if arguments else UsageError.exit_code)
     if arguments[0] in ("-V", "--version"):
-        print(f"likewise {__version__}")
-        return 0
+        return _out(f"likewise {__version__}")
     as_json = "--json" in arguments
     debug = "--debug" in arguments
     try:
@@ -123,8 +123,7 @@ def run(arguments: list[str]) -> int:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         hint = "" if debug else " (a bug in Likewise? --debug shows where)"
         return _fail(text + hint, 1, as_json, debug)
-    print(json.dumps(result.as_json(), ensure_ascii=False) if as_json else result.as_text())
-    return 0
+    return _out(json.dumps(result.as_json(), ensure_ascii=False) if as_json else result.as_text())
 
 
 def split_command(arguments: list[str]) -> tuple[str, list[str]]:
@@ -163,7 +162,7 @@ def parse(name: str, arguments: list[str]) -> settings.Common:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UsageError(_plain(told.getvalue())) from None
+        raise UsageError(_plain(told.getvalue(), name)) from None
 
 
 def job_of(name: str) -> Any:
@@ -195,6 +194,16 @@ def overview() -> str:
     )
 
 
+def _out(text: str) -> int:
+    """Print a result; return the exit code."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `likewise status | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        return 1
+    return 0
+
+
 def _fail(text: str, code: int, as_json: bool, debug: bool) -> int:
     if debug:
         traceback.print_exc()
@@ -204,10 +213,24 @@ def _fail(text: str, code: int, as_json: bool, debug: bool) -> int:
     return code
 
 
-def _plain(box: str) -> str:
-    """One line out of the parser's framed message."""
-    words = "".join(" " if each in "╭╮╰╯│─" else each for each in box).split()
-    return " ".join(words) or "wrong usage"
+_RULE = re.compile("[─-]{3,}|─ .+ ─+")
+"""Between the parts of the parser's message, and around its title; with ASCII alone it differs."""
+
+
+def _plain(box: str, name: str) -> str:
+    """One line out of the parser's framed message: what is wrong, and what may have been meant."""
+    parts: list[list[str]] = [[]]
+    for line in (each.strip("╭╮╰╯│ ") for each in box.splitlines()):
+        if _RULE.fullmatch(line):
+            parts.append([])
+        elif line:
+            parts[-1].append(line)
+    wrong = " ".join(parts[1]).partition(" Got errors:")[0] if parts[1:] else ""
+    similar = [part for part in parts[2:] if part and "helptext" not in part[0]]
+    meant = [line.split()[0] for part in similar for line in part if line.startswith("--")]
+    hint = f"did you mean {' or '.join(meant)}? " if meant else ""
+    wrong = wrong.removesuffix(".") or "wrong usage"
+    return f"{wrong}; {hint}`likewise {name} --help` lists the options"
 
 
 if __name__ == "__main__":
