@@ -13,6 +13,7 @@ from jaxtyping import Float32, Int64, Shaped
 
 from likewise.errors import LikewiseError
 from likewise.files import digest, read_json, replacing_folder, write_json
+from likewise.models.runs import finished_run
 from likewise.workspace import Workspace
 
 FORMAT = 1
@@ -80,6 +81,21 @@ def load_embeddings(workspace: Workspace, fingerprint: str | None = None) -> Emb
         ids=np.load(folder / IDS),
         vectors=np.load(folder / VECTORS, mmap_mode="r"),
     )
+
+
+def embeddings_of(workspace: Workspace, model: str | None) -> Embeddings:
+    """Open the embeddings that the model of a run made, by default the ones made last.
+
+    Raises:
+        UsageError: there is no such run.
+        LikewiseError: there are no embeddings, or they are damaged.
+    """
+    if model is None:
+        return load_embeddings(workspace)
+    fingerprint = finished_run(workspace, model).fingerprint
+    if not (workspace.embeddings / fingerprint).is_dir():
+        raise LikewiseError(f"{model} has no embeddings; run `likewise embed --model {model}`")
+    return load_embeddings(workspace, fingerprint)
 
 
 def write_embeddings(
