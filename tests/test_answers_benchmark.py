@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.answers import lite0_weights, peers, records
+from benchmarks.answers import peers, records
 from benchmarks.answers.arms import DEFAULT, LIKEWISE, Arm, all_arms, proposer_of
 from benchmarks.answers.datasets import Data, digest_of_name, load
 from benchmarks.answers.figures import (
@@ -389,22 +389,6 @@ def test_the_report_and_its_numbers(tmp_path: Path) -> None:
     assert len({tuple(style(each.name).items()) for each in all_arms()}) == len(all_arms())
     (picture,) = draw("toy", found, tmp_path)
     assert picture.stat().st_size > 10_000
-
-
-def test_weights_get_timms_names() -> None:
-    import timm
-    import torch
-
-    names = list(timm.create_model(lite0_weights.BACKBONE).state_dict())
-    blocks = sum(lite0_weights.STAGES)
-    layers = ["_depthwise_conv.weight", "_bn1.weight", "_project_conv.weight", "_bn2.weight"]
-    theirs = [f"_blocks.0.{each}" for each in layers]
-    layers = ["_expand_conv.weight", "_bn0.weight", *layers]
-    theirs += [f"_blocks.{block}.{each}" for block in range(1, blocks) for each in layers]
-    theirs = ["_conv_stem.weight", "_bn0.weight", *theirs]
-    theirs += ["_conv_head.weight", "_bn1.weight", "_fc.weight"]
-    made = lite0_weights.renamed(dict.fromkeys(theirs, torch.zeros(1)))
-    assert list(made) == [each for each in names if each.endswith("weight")]
 
 
 @pytest.fixture(scope="module")

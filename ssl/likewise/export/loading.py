@@ -3,7 +3,7 @@
 from torch import nn
 
 from likewise.models.backbones import Backbone
-from likewise.models.nets import CLASSIFIERS
+from likewise.models.weights import CLASSIFIERS
 
 _HEAD = """\
 features = normalize(features)                       # and the head that answers taught
@@ -87,8 +87,8 @@ def _changed_layers(backbone: Backbone) -> str:
     """What `likewise.models.nets` changes in the nets of others: no classes, a smaller stem."""
     net, lines = backbone.net, ""
     if backbone.architecture.name.startswith("torchvision/"):
-        layers = (each for each in CLASSIFIERS if isinstance(getattr(net, each, None), nn.Identity))
-        lines += "".join(f"net.{each} = torch.nn.Identity()\n" for each in layers)
+        layers = (each for each in CLASSIFIERS if isinstance(getattr(net, each, None), nn.Flatten))
+        lines += "".join(f"net.{each} = torch.nn.Flatten(1)\n" for each in layers)
     first = getattr(net, "conv1", None)
     if backbone.architecture.small_stem and isinstance(first, nn.Conv2d):
         lines += f"net.conv1 = torch.nn.Conv2d(3, {first.out_channels}, 3, 1, 1, bias=False)\n"

@@ -14,12 +14,10 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.files import reason_of
 from likewise.models.backbones import IMAGENET_MEAN, IMAGENET_STD, Architecture, Backbone, Rgb
 from likewise.models.small_net import SmallNet
-from likewise.models.weights import load_weights
+from likewise.models.weights import CLASSIFIERS, load_weights
 
 SMALL_IMAGE = 64
 """Below this side in pixels a net gets the small-image stem."""
-CLASSIFIERS = ("fc", "classifier", "heads", "head")
-"""What nets of torchvision call their last layers, which an embedding does without."""
 
 
 def resolve(name: str) -> str:
@@ -69,7 +67,7 @@ def build_backbone(name: str, *, image_size: int = 0, init: str = "random") -> B
     architecture = Architecture(name, size, small_stem, mean, std)
     backbone = assemble(architecture, pretrained=pretrained)
     if init not in ("random", "pretrained"):
-        load_weights(backbone.net, Path(init))
+        load_weights(backbone.net, Path(init), name)
     return backbone
 
 
@@ -113,7 +111,7 @@ def _torchvision_net(name: str, pretrained: bool) -> nn.Module:
     net: nn.Module = get_model(name, weights="DEFAULT" if pretrained else None)
     for head in CLASSIFIERS:
         if hasattr(net, head):
-            setattr(net, head, nn.Identity())
+            setattr(net, head, nn.Flatten(1))  # ConvNeXt's are (D, 1, 1) where they come from
             break
     return net
 

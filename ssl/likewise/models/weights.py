@@ -1,7 +1,7 @@
 """Weights that somebody else trained, from a file into a net."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,21 @@ from torch import Tensor, nn
 
 from likewise.errors import LikewiseError, UsageError
 from likewise.files import reason_of
+from likewise.models.published_names import has_published_names, renamed
+
+CLASSIFIERS = ("fc", "classifier", "heads", "head")
+"""What nets call their last layers, which an embedding does without."""
+_TOLD = 3
+"""Names that a message gives."""
 
 
-def load_weights(net: nn.Module, file: Path) -> None:
+def load_weights(net: nn.Module, file: Path, name: str) -> None:
     """Copy weights from a file into ``net``; a classifier's own layers in it are left out.
+
+    Args:
+        net: To be given the weights.
+        file: Safetensors, or a torch checkpoint of plain tensors.
+        name: What the net is called, for messages.
 
     Raises:
         UsageError: there is no such file.
@@ -27,12 +38,40 @@ def load_weights(net: nn.Module, file: Path) -> None:
     missing = [key for key in own if key not in fitting and not key.endswith("num_batches_tracked")]
     misfits = [key for key, value in fitting.items() if value.shape != own[key].shape]
     if missing or misfits:
-        raise LikewiseError(
-            f"{file} does not fit the backbone: {len(missing)} weights are missing and "
-            f"{len(misfits)} have another shape (first: {(missing + misfits)[0]}); "
-            "choose the --backbone that it belongs to"
-        )
+        spare = [key for key in state if key not in own and not key.startswith(CLASSIFIERS)]
+        told = "; ".join(filter(None, (_absent(missing, spare, own), _unlike(misfits, state, own))))
+        raise LikewiseError(f"{file} does not fit {name}: {told}")
     net.load_state_dict(fitting, strict=False)
+
+
+def _absent(missing: Sequence[str], spare: Sequence[str], own: Collection[str]) -> str:
+    """What is said of weights that the net wants and the file has not."""
+    if not missing:
+        return ""
+    said = f"{len(missing)} of {len(own)} weights are missing ({_some(missing)})"
+    if not spare:
+        return f"{said}, so it holds a part of the net only"
+    return (
+        f"{said}, while the file has {_some(spare)}. Give the net that it was saved from; or, if "
+        "it is the same net under other names, rename them (docs/guides/pretrained.md)"
+    )
+
+
+def _unlike(misfits: Sequence[str], state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """What is said of weights that have another shape."""
+    if not misfits:
+        return ""
+    first = misfits[0]
+    theirs, ours = (" x ".join(map(str, each[first].shape)) for each in (state, own))
+    return (
+        f"{len(misfits)} weights have another shape ({first}: {theirs} in the file, {ours} in the "
+        "net), so it is of a net of another size; give the name of that one"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > _TOLD else ""
+    return ", ".join(names[:_TOLD]) + more
 
 
 def _as_timm_names(net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -41,6 +80,8 @@ def _as_timm_names(net: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor
     timm keeps such a conversion (of DINOv2, SigLIP, ...) beside the class of the net.
     """
     own = net.state_dict()
+    if has_published_names(state, own):
+        return renamed(state, own)
     fits = own.keys() <= state.keys() and all(own[key].shape == state[key].shape for key in own)
     convert = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
     if fits or convert is None:
