@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 
 from likewise.errors import LikewiseError
-from likewise.neighbours import index as index_module
-from likewise.neighbours.index import (
+from likewise.neighbours import faiss_index as index_module
+from likewise.neighbours.faiss_index import (
+    FaissIndex,
     build_index,
     describe,
-    key_of,
-    keys_of,
     load_index,
-    neighbour_graph,
     save_index,
 )
+from likewise.neighbours.vector_index import key_of, keys_of, neighbour_graph
 
 
 def unit_vectors(count: int, dim: int = 16, seed: int = 0) -> np.ndarray:
@@ -34,6 +33,12 @@ def ids_of(count: int) -> np.ndarray:
     )
 
 
+def filled(keys: np.ndarray, vectors: np.ndarray) -> FaissIndex:
+    index = FaissIndex()
+    index.fill(keys, vectors)
+    return index
+
+
 def test_keys_are_63_bits_of_the_id() -> None:
     assert key_of("ffffffffffffffff" + "0" * 16) == 2**63 - 1
     assert key_of("0000000000000003" + "f" * 16) == 1
@@ -42,7 +47,7 @@ def test_keys_are_63_bits_of_the_id() -> None:
 
 def test_the_graph_equals_exact_search() -> None:
     vectors, keys = unit_vectors(300), keys_of(ids_of(300))
-    rows, similarities = neighbour_graph(vectors, build_index(vectors, keys), keys, k=7)
+    rows, similarities = neighbour_graph(filled(keys, vectors), keys, vectors, k=7)
     exact = vectors @ vectors.T
     np.fill_diagonal(exact, -2)
     expected = np.argsort(-exact, axis=1)[:, :7]
@@ -52,7 +57,7 @@ def test_the_graph_equals_exact_search() -> None:
 
 def test_identical_vectors_are_neighbours_of_each_other_not_of_themselves() -> None:
     vectors, keys = np.repeat(unit_vectors(1), 5, axis=0), keys_of(ids_of(5))
-    rows, similarities = neighbour_graph(vectors, build_index(vectors, keys), keys, k=6)
+    rows, similarities = neighbour_graph(filled(keys, vectors), keys, vectors, k=6)
     for row in range(5):
         assert sorted(rows[row, :4]) == [n for n in range(5) if n != row]
     assert (rows[:, 4:] == -1).all()
@@ -93,9 +98,9 @@ def test_many_vectors_get_an_inverted_index_with_high_recall(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     keys = keys_of(ids_of(4000))
     assert "IVF" in describe(4000)
-    index = build_index(vectors, keys)
-    assert isinstance(faiss.extract_index_ivf(index), faiss.IndexIVF)
-    rows, _ = neighbour_graph(vectors, index, keys, k=10)
+    index = filled(keys, vectors)
+    assert isinstance(faiss.extract_index_ivf(index.native), faiss.IndexIVF)
+    rows, _ = neighbour_graph(index, keys, vectors, k=10)
     exact = vectors @ vectors.T
     np.fill_diagonal(exact, -2)
     expected = np.argpartition(-exact, 10, axis=1)[:, :10]
