@@ -132,6 +132,14 @@ def test_a_search_is_asked_of_milvus(
     assert asked == [1]
 
 
+def test_a_single_question_of_the_app_leaves_a_file_alone(
+    on_milvus: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(milvus_index, "MilvusIndex", None)
+    saved = load_embeddings(on_milvus)
+    assert find(saved, np.array(saved.vectors[5]), 4)[0][0] == 5
+
+
 def test_what_is_there_is_not_sent_again_after_an_interruption(
     workspace: Workspace, milvus_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

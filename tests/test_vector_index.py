@@ -22,6 +22,7 @@ from likewise.neighbours.vector_index import (
     check_vectors,
     key_of,
     keys_of,
+    neighbour_blocks,
     neighbour_graph,
 )
 from likewise.neighbours.vectors import INDEX, Embeddings
@@ -301,3 +302,16 @@ def test_vectors_are_checked_block_by_block(monkeypatch: pytest.MonkeyPatch) -> 
     vectors[[2, 9, 10], 3] = np.nan
     with pytest.raises(LikewiseError, match="3 embedding"):
         check_vectors(keys, vectors)
+
+
+def test_the_graph_comes_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("likewise.neighbours.vector_index._QUESTIONS", 64)
+    vectors, keys = unit_vectors(150), keys_of(ids_of(150))
+    index = FaissIndex()
+    index.fill(keys, vectors)
+    done: list[int] = []
+    blocks = neighbour_blocks(index, keys, vectors, 5, done.append)
+    rows, similarities = next(blocks)
+    assert (rows.shape, similarities.shape, done) == ((64, 5), (64, 5), [])
+    assert [len(block[0]) for block in blocks] == [64, 22]
+    assert done == [64, 64, 22]

@@ -30,6 +30,8 @@ class VectorIndex(Protocol):
     def fill(self, keys: Int64[np.ndarray, " N"], vectors: Float32[np.ndarray, "N D"]) -> None:
         """Hold these vectors and no others, now and after a restart.
 
+        A key has one vector for good: one that is there need not be taken again.
+
         Raises:
             LikewiseError: a key comes twice, a vector is not finite or not of length 1, or what
                 is there cannot be replaced.
