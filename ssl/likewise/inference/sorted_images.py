@@ -84,6 +84,8 @@ class GroupsFound(Displayed):
             "answered": int((known & told.answered).sum()),
             "spread": int((known & ~told.answered).sum()),
             "undiscovered": told.undiscovered,
+            "checked": told.checked,
+            "agreed": told.agreed,
             "model": self.model,
             "waiting": self.waiting,
             "balance": self.balance.as_json(),
@@ -169,6 +171,11 @@ class GroupsFound(Displayed):
             self.balance.as_text(),
             f"about {told.undiscovered:.0%} of the images are of groups that nobody met yet",
         ]
+        if told.checked:
+            lines.append(
+                f"checked by {told.checked:,} answers that nothing learns from, on pairs told to "
+                f"be in one group: {told.agreed:,} agree"
+            )
         if self.waiting:
             lines.append(f"note: {self.waiting:,} images have no embedding; `likewise embed`")
         return lines
