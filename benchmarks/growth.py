@@ -118,7 +118,7 @@ def table(costs: dict[str, dict[int, Cost]]) -> str:
 
 
 def exponent(found: dict[int, Cost], what: str) -> float:
-    """p where cost is like size to the power of p, between the two largest sizes; NaN of one."""
+    """The p of cost ~ size ** p, between the two largest sizes; NaN of one."""
     if len(found) < 2:
         return math.nan
     less, more = sorted(found)[-2:]

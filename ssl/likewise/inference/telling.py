@@ -41,9 +41,11 @@ class Told:
     rows: Int64[np.ndarray, " N"]
     """Of `Images`."""
     groups: Int64[np.ndarray, " N"]
-    """0 to G - 1, the largest first; -1 where it cannot be told."""
+    """0 to G - 1, the largest first, each of two images or more; -1 where there is none."""
+    alone: Bool[np.ndarray, " N"]
+    """By answers like no other image so far, so in no group."""
     confidence: Float64[np.ndarray, " N"]
-    """Chance that this is the group, 0 to 1; 0 where it cannot be told."""
+    """Chance that this is the group, or that there is none, 0 to 1; 0 where it cannot be told."""
     answered: Bool[np.ndarray, " N"]
     """Whether answers placed it; the others follow from the embedding."""
     similarity: Float64[np.ndarray, " N"]
@@ -86,9 +88,11 @@ def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: L
     near = mean_similarity(neighbours, similarities, here)
     outlier = (found.groups == ABSTAIN) & far_out(near, here)
     kept = np.flatnonzero(here)
+    groups, alone = of_several(found.groups[kept])
     return Told(
         rows=np.array([images.positions[ids[row]] for row in kept.tolist()], np.int64),
-        groups=by_size(found.groups[kept]),
+        groups=by_size(groups),
+        alone=alone,
         confidence=found.confidence[kept],
         answered=answered[kept],
         similarity=near[kept],
@@ -177,6 +181,16 @@ def _parent(workspace: Workspace, fingerprint: str) -> str | None:
         return run_with(workspace, fingerprint).parent
     except LikewiseError:
         return None  # its run was removed
+
+
+def of_several(
+    groups: Int64[np.ndarray, " N"],
+) -> tuple[Int64[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """The groups of two images or more, and whose group had nobody else."""
+    known = groups >= 0
+    counts = np.bincount(groups[known], minlength=1)
+    alone = known & (counts[groups] == 1)
+    return np.where(alone, ABSTAIN, groups), alone
 
 
 def by_size(groups: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:

@@ -4,18 +4,9 @@ from likewise.answers.agreement import Agreement, Kappa, Reader, agreement
 from likewise.answers.ledger import Conflict
 from likewise.answers.outlook import Person, people
 from likewise.answers.standing import VERDICTS
-from likewise.report.page import (
-    Html,
-    Section,
-    Table,
-    box,
-    chance,
-    heading,
-    paragraph,
-    percent,
-    table,
-)
+from likewise.report.page import Html, Section, Table, box, chance, heading, paragraph, table
 from likewise.report.subject import Subject
+from likewise.wording import percent
 
 _DOUBTS, _CONFLICTS, _CHAIN = 6, 3, 6
 _PEOPLE = 20

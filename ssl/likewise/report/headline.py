@@ -8,8 +8,9 @@ from likewise.answers.outlook import people
 from likewise.evaluation.forecast import MORE, points
 from likewise.evaluation.scores import Metric
 from likewise.evaluation.table import ModelScores
-from likewise.report.page import Card, percent
+from likewise.report.page import Card
 from likewise.report.subject import Subject, why_kept
+from likewise.wording import counted, percent
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def _learnt(subject: Subject) -> list[str]:
     if found is not None and found.balance.groups:
         known = int((found.told.groups >= 0).sum())
         said.append(
-            f"{found.balance.groups:,} groups were found, with {known:,} of "
-            f"{len(found.told.rows):,} images in them."
+            f"{counted(found.balance.groups, 'group')} found, with {known:,} of "
+            f"{len(found.told.rows):,} images."
         )
     return said or [
         f"A model ({subject.after.model}) has looked at {len(subject.after.ids):,} images without "

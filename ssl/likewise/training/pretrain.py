@@ -27,6 +27,7 @@ from likewise.training import health
 from likewise.training.batches import Request, Rows, divide_cores, epoch_rows, view_batches
 from likewise.training.loop import Position, Training, load_checkpoint, precision_of, train
 from likewise.training.losses import simsiam_loss
+from likewise.wording import percent
 from likewise.workspace import Workspace
 
 WATCHED_IMAGES = 512
@@ -67,7 +68,7 @@ class Pretrained(Displayed):
             f"loss {last['loss']:.3f}",
             f"health: projection std {last['projection_std']:.2f} (1 is ideal, 0 collapsed), "
             f"effective rank {last['effective_rank']:.1f}, "
-            f"{last['neighbour_stability']:.0%} of the neighbours stable",
+            f"{percent(last['neighbour_stability'])} of the neighbours stable",
         ]
         if self.warning:
             lines.append(f"warning: {self.warning}")
