@@ -1,13 +1,18 @@
 """A grown neighbour graph is that of comparing all images with all."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jaxtyping import Float32
+from jaxtyping import Float32, Shaped
 
 from likewise.neighbours import growing
+from likewise.neighbours import vectors as vectors_module
 from likewise.neighbours.growing import Graph, grown_graph
+from likewise.neighbours.vectors import NEIGHBOURS_KEPT, load_embeddings, write_embeddings
+from likewise.workspace import Workspace
 
 
 def exact(vectors: Float32[np.ndarray, "N D"], k: int) -> Graph:
@@ -77,3 +82,36 @@ def test_where_most_is_new_it_leaves_it_to_others() -> None:
     old = unit(10, 0)
     came_from = np.append(np.arange(10), np.full(10, -1)).astype(np.int64)
     assert grown_graph(exact(old, 3), came_from, np.concatenate((old, unit(10, 1)))) is None
+
+
+def ids_of(numbers: list[int]) -> Shaped[np.ndarray, " N"]:
+    return np.array([f"{2 * number:016x}{0:016x}" for number in numbers])
+
+
+def test_adding_images_grows_the_graph_on_disk(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = unit(420, 3)
+    write_embeddings(workspace, [every[:400]], ids_of(list(range(400))), 6, "f", "model")
+    made_anew = []
+    original = vectors_module._write_graph
+
+    def watched(*args: Any) -> None:
+        made_anew.append(1)
+        original(*args)
+
+    monkeypatch.setattr(vectors_module, "_write_graph", watched)
+    now = [*range(1, 200), *range(400, 420), *range(200, 400)]  # 0 is gone, 20 are new
+    write_embeddings(workspace, [every[now]], ids_of(now), 6, "f", "model")
+    assert not made_anew
+    rows, near = load_embeddings(workspace).neighbours()
+    expected = exact(every[now], NEIGHBOURS_KEPT)
+    np.testing.assert_allclose(near, expected[1], atol=1e-6)
+    assert (rows == expected[0]).mean() > 0.999
+    other = every[now].copy()
+    other[5] = -other[5]
+    write_embeddings(workspace, [other], ids_of(now), 6, "f", "model")
+    assert made_anew  # another vector: the earlier graph is none of it
+    np.testing.assert_allclose(
+        load_embeddings(workspace).neighbours()[1], exact(other, NEIGHBOURS_KEPT)[1], atol=1e-6
+    )

@@ -14,6 +14,7 @@ from jaxtyping import Float32, Int64, Shaped
 
 from likewise.errors import LikewiseError
 from likewise.files import digest, read_json, replacing_folder, write_json
+from likewise.neighbours.growing import Graph, grown_graph
 from likewise.neighbours.milvus_place import Place, place_for, place_of
 from likewise.neighbours.vector_index import VectorIndex, keys_of, neighbour_blocks
 from likewise.progress import progress
@@ -27,6 +28,7 @@ VECTORS, IDS, NEIGHBOURS, INDEX = "vectors.npy", "ids.npy", "neighbours.npz", "i
 FILES = (VECTORS, IDS, NEIGHBOURS)
 META = "meta.json"
 """Names the files with their digests; written last."""
+_BLOCK = 65_536
 NEIGHBOURS_KEPT = 50
 """How many nearest neighbours of each image are stored for proposals and reports."""
 
@@ -115,6 +117,7 @@ def write_embeddings(
 ) -> str:
     """Write a model's vectors, index and neighbour graph; return the index's description.
 
+    Where most images have these vectors already, the graph grows (`likewise.neighbours.growing`).
     With ``quick`` the graph of many images may miss a few (`likewise.neighbours.cells`), unless
     Milvus makes it.
 
@@ -133,9 +136,11 @@ def write_embeddings(
         vectors = np.load(folder / VECTORS, mmap_mode="r")
         index = _index_at(place, folder)
         index.fill(keys, vectors)
-        if quick and place is None and len(ids) > EXACT_UP_TO:
-            rows, similarities = quick_graph(vectors, NEIGHBOURS_KEPT)
-            np.savez(folder / NEIGHBOURS, rows=rows, similarities=similarities)
+        graph = _grown(workspace, fingerprint, ids, vectors)
+        if graph is None and quick and place is None and len(ids) > EXACT_UP_TO:
+            graph = quick_graph(vectors, NEIGHBOURS_KEPT)
+        if graph is not None:
+            np.savez(folder / NEIGHBOURS, rows=graph[0], similarities=graph[1])
         else:
             _write_graph(folder, index, keys, vectors)
         _write_meta(folder, place, {"fingerprint": fingerprint, "model": model})
@@ -172,6 +177,26 @@ def _index_at(place: Place | None, folder: Path) -> VectorIndex:
     from likewise.neighbours.faiss_index import FaissIndex
 
     return FaissIndex(folder / INDEX)
+
+
+def _grown(
+    workspace: Workspace,
+    fingerprint: str,
+    ids: Shaped[np.ndarray, " N"],
+    vectors: Float32[np.ndarray, "N D"],
+) -> Graph | None:
+    """The neighbour graph from the one that is there; None where that is no help."""
+    try:
+        earlier = load_embeddings(workspace, fingerprint)
+    except LikewiseError:
+        return None  # there is none, or it is damaged
+    came_from = np.array([earlier.positions.get(str(each), -1) for each in ids], np.int64)
+    for start in range(0, len(ids), _BLOCK):
+        before = came_from[start : start + _BLOCK]
+        now = vectors[start : start + _BLOCK][before >= 0]
+        if not np.array_equal(now, earlier.vectors[before[before >= 0]]):
+            return None
+    return grown_graph(earlier.neighbours(), came_from, vectors)
 
 
 def _write_graph(
