@@ -16,7 +16,7 @@ from likewise.errors import LikewiseError
 from likewise.files import digest, read_json, replacing_folder, write_json
 from likewise.neighbours.growing import Graph, grown_graph
 from likewise.neighbours.milvus_place import Place, place_for, place_of
-from likewise.neighbours.vector_index import VectorIndex, keys_of, neighbour_blocks
+from likewise.neighbours.vector_index import FLAT_UP_TO, VectorIndex, keys_of, neighbour_blocks
 from likewise.progress import progress
 from likewise.workspace import Workspace
 
@@ -118,8 +118,8 @@ def write_embeddings(
     """Write a model's vectors, index and neighbour graph; return the index's description.
 
     Where most images have these vectors already, the graph grows (`likewise.neighbours.growing`).
-    With ``quick`` the graph of many images may miss a few (`likewise.neighbours.cells`), unless
-    Milvus makes it.
+    The graph of very many images may miss a few (`likewise.neighbours.cells`), with ``quick`` that
+    of many, unless Milvus makes it.
 
     Raises:
         LikewiseError: a file could not be written, a vector is not finite, or Milvus cannot be
@@ -137,8 +137,9 @@ def write_embeddings(
         index = _index_at(place, folder)
         index.fill(keys, vectors)
         graph = _grown(workspace, fingerprint, ids, vectors)
-        if graph is None and quick and place is None and len(ids) > EXACT_UP_TO:
-            graph = quick_graph(vectors, NEIGHBOURS_KEPT)
+        if graph is None and place is None and len(ids) > (EXACT_UP_TO if quick else FLAT_UP_TO):
+            with progress("neighbours", len(ids)) as advance:
+                graph = quick_graph(vectors, NEIGHBOURS_KEPT, advance)
         if graph is not None:
             np.savez(folder / NEIGHBOURS, rows=graph[0], similarities=graph[1])
         else:
