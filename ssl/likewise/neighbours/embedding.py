@@ -44,6 +44,8 @@ class Embedded(Displayed):
     dim: int
     images_per_second: float
     index: str
+    by_head: bool = False
+    """Whether the model's head mapped vectors that its parent had made."""
 
     def as_json(self) -> dict[str, Any]:
         """The fields of the command contract."""
@@ -51,9 +53,13 @@ class Embedded(Displayed):
 
     def as_text(self) -> str:
         """What a person reads."""
+        if self.new:
+            how = f"{self.new:,} of them new ({self.images_per_second:,.0f} images/s)"
+        else:
+            how = "mapped by its head at once" if self.by_head else "none of them new"
         return (
             f"{self.model} ({self.fingerprint}): {self.images:,} images in {self.dim} dimensions, "
-            f"{self.new:,} of them new ({self.images_per_second:,.0f} images/s)\n"
+            f"{how}\n"
             f"index: {self.index}\n"
             "next: `likewise label`, or `likewise evaluate` where the classes are known"
         )
@@ -116,6 +122,7 @@ def _embed(
         dim=backbone.dim,
         images_per_second=len(missing) / max(seconds, 1e-9),
         index=index,
+        by_head=head is not None,
     )
 
 

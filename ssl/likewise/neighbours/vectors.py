@@ -14,6 +14,7 @@ from jaxtyping import Float32, Int64, Shaped
 
 from likewise.errors import LikewiseError
 from likewise.files import digest, read_json, replacing_folder, write_json
+from likewise.models.runs import finished_run
 from likewise.neighbours.growing import Graph, grown_graph
 from likewise.neighbours.milvus_place import Place, place_for, place_of
 from likewise.neighbours.vector_index import FLAT_UP_TO, VectorIndex, keys_of, neighbour_blocks
@@ -103,6 +104,21 @@ def load_embeddings(workspace: Workspace, fingerprint: str | None = None) -> Emb
         vectors=np.load(folder / VECTORS, mmap_mode="r"),
         place=place_of(workspace, meta.get("collection")),
     )
+
+
+def embeddings_of(workspace: Workspace, model: str | None) -> Embeddings:
+    """Open the embeddings that the model of a run made, by default the ones made last.
+
+    Raises:
+        UsageError: there is no such run.
+        LikewiseError: there are no embeddings, or they are damaged.
+    """
+    if model is None:
+        return load_embeddings(workspace)
+    fingerprint = finished_run(workspace, model).fingerprint
+    if not (workspace.embeddings / fingerprint).is_dir():
+        raise LikewiseError(f"{model} has no embeddings; run `likewise embed --model {model}`")
+    return load_embeddings(workspace, fingerprint)
 
 
 def write_embeddings(

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 
 from likewise.answers.standing import Answer
+from likewise.evaluation.truth import with_mate
 from likewise.inference.sorted_images import DOUBTFUL, GroupsFound
 from likewise.report.charts import group_sizes
 from likewise.report.page import Html, Section, box, chance, escape, heading, paragraph
@@ -127,6 +128,7 @@ def _classes(subject: Subject) -> list[Html]:
     if model is None or labels is None:
         return []
     rows = subject.drawn(subject.candidates, MEASURED)
+    rows = rows[with_mate(labels)[rows]]
     found = nearest_of(subject, model, rows).rows
     totals = Counter(str(labels[row]) for row in rows.tolist())
     examples: dict[tuple[str, str], list[tuple[int, int]]] = {}
