@@ -14,7 +14,7 @@ import torch
 
 from likewise.errors import LikewiseError
 from likewise.files import digest, read_json, replacing, replacing_folder, write_json
-from likewise.neighbours.index import build_index, save_index
+from likewise.neighbours.faiss_index import build_index, save_index
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, error: Exception) -> 
 def test_a_full_disk_is_named_and_harmless(small_disk: Path, writer: str) -> None:
     file = small_disk / "kept"
     file.write_text("old")
-    numbers = np.ones((1000, 256), np.float32)  # 1 MB
+    numbers = np.full((1000, 256), 1 / 16, np.float32)  # unit vectors, 1 MB
     with pytest.raises(LikewiseError, match="the disk is full"):  # noqa: PT012
         if writer == "faiss":
             save_index(build_index(numbers, np.arange(1000)), file)

@@ -317,6 +317,29 @@ def test_answers_that_measure_tell_groups_too(sorted_out: Workspace) -> None:
     }
 
 
+def test_answers_that_measure_say_how_far_spreading_is_believed(sorted_out: Workspace) -> None:
+    images = open_images(sorted_out)
+    before = Api(sorted_out.path).groups()
+    spread = np.flatnonzero((before.told.groups >= 0) & ~before.told.answered)
+    assert len(spread) >= 6
+    assert before.told.checked == 0
+    ids, groups = images.ids[before.told.rows], before.told.groups
+    belied = [
+        pair_of(str(ids[one]), str(ids[two]))
+        for one in spread.tolist()
+        for two in np.flatnonzero((groups == groups[one]) & before.told.answered).tolist()[1:]
+    ]
+    with open_answers(sorted_out) as store:
+        store.add(
+            [NewAnswer(*pair, "dissimilar", "ada", strategy=CALIBRATION) for pair in belied[:10]]
+        )
+    after = Api(sorted_out.path).groups()
+    assert (after.told.checked, after.told.agreed) == (10, 0)
+    assert "10 answers" in after.as_text()
+    assert after.as_json()["spread"] == 0
+    assert after.as_json()["answered"] == before.as_json()["answered"]
+
+
 def test_a_placement_is_joined_by_whoever_is_similar() -> None:
     placed = Placement(np.array([4, 7]), np.array([1, 0]), np.array([0.9, 0.8]), 0.1)
     joined = with_calibrated(placed, [(4, 2), (2, 7), (5, 6), (7, 4), (9, 7)])

@@ -86,6 +86,8 @@ class GroupsFound(Displayed):
             "spread": int((known & ~told.answered).sum()),
             "alone": int(told.alone.sum()),
             "undiscovered": told.undiscovered,
+            "checked": told.checked,
+            "agreed": told.agreed,
             "model": self.model,
             "waiting": self.waiting,
             "balance": self.balance.as_json(),
@@ -172,6 +174,11 @@ class GroupsFound(Displayed):
             *self._alone(),
             f"about {percent(told.undiscovered)} of the images are of groups that nobody met yet",
         ]
+        if told.checked:
+            lines.append(
+                f"checked by {told.checked:,} answers that nothing learns from, on pairs told to "
+                f"be in one group: {told.agreed:,} agree"
+            )
         if self.waiting:
             lines.append(
                 f"note: {counted(self.waiting, 'image')} without an embedding; `likewise embed`"

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
+from likewise.cores import available_cores
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.augmentation import whole_view
 from likewise.images.store import Images, open_images
@@ -21,6 +22,7 @@ from likewise.models.heads import Head, apply_head
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import fingerprint_of, load_model
 from likewise.models.runs import Run, finished_run
+from likewise.models.threads import Threads
 from likewise.neighbours.partial import Partial
 from likewise.neighbours.vectors import load_embeddings, renew, write_embeddings
 from likewise.notebook import Displayed
@@ -74,6 +76,8 @@ def embed(workspace: Workspace, settings: Embed) -> Embedded:
     """
     if settings.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
+    if settings.threads < 0:
+        raise UsageError("--threads must be 0 or more")
     images = open_images(workspace.require())
     run = finished_run(workspace, settings.model)
     with workspace.lock("embeddings"):
@@ -133,6 +137,7 @@ def _through_the_net(
     """The vectors of images that have none yet; those made by an interrupted job are kept."""
     if not missing:
         return np.empty((0, backbone.dim), np.float32)
+    threads = Threads(settings.threads or available_cores(), fixed=settings.threads > 0)
     machine = machine_for(backbone, settings)
     say(f"{run.name}: embedding {len(missing):,} of {len(images):,} images ({machine})")
     size = backbone.architecture.image_size
@@ -145,6 +150,7 @@ def _through_the_net(
         ):
             partial.add(embed_views(backbone, machine, views))
             advance(len(views))
+            threads.adapt()
     return partial.vectors()
 
 

@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
 from likewise.models.runs import Run
+from likewise.models.threads import Threads
 from likewise.progress import progress, say
 from likewise.settings import Precision
 from likewise.training.batches import Request
@@ -54,6 +55,7 @@ class Training:
     """Set the learning rates for a progress between 0 and 1."""
     after_epoch: Callable[[dict[str, Any]], dict[str, float]]
     """Measures to add to the epoch's row, which it is given."""
+    threads: Threads
     kept: dict[str, Any] = field(default_factory=dict)
     """Further plain values and tensors that checkpoints keep and bring back."""
 
@@ -90,6 +92,7 @@ def train(
             position.losses.append(loss.item())
             position.step += 1
             advance(size)
+            training.threads.adapt()
             if position.step == training.steps_per_epoch:
                 now = time.perf_counter()
                 position.seconds += now - started

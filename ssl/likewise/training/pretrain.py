@@ -20,6 +20,7 @@ from likewise.models.model_files import save_model
 from likewise.models.nets import SMALL_IMAGE, build_backbone
 from likewise.models.runs import Run, discard, resumable, start_run
 from likewise.models.simsiam import SimSiam
+from likewise.models.threads import Threads
 from likewise.notebook import Displayed
 from likewise.progress import say
 from likewise.settings import Preset, Pretrain, config_of
@@ -100,6 +101,8 @@ def _check(settings: Pretrain) -> None:
     for name, least in (("views", 2), ("epochs", 1), ("batch_size", 2), ("image_size", 0)):
         if getattr(settings, name) < least:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}")
+    if settings.threads < 0:
+        raise UsageError("--threads must be 0 or more")
     if settings.lr <= 0:
         raise UsageError("--lr must be above 0")
     if 0 < settings.image_size < 8:
@@ -133,7 +136,7 @@ class _Pretraining:
         self.model = SimSiam(self.backbone, width, settings.predictor_dim or width // 4)
         self.model.to(memory_format=torch.channels_last)
         self.workers, threads = divide_cores(settings.workers)
-        torch.set_num_threads(threads)
+        self.threads = Threads(settings.threads or threads, fixed=settings.threads > 0)
         config = config_of(settings) | {"recipe": self.recipe, "images": _digest(images, rows)}
         old = None if settings.fresh else resumable(workspace, "pretrain", config)
         self.machine = self._pick_machine(old)
@@ -164,6 +167,7 @@ class _Pretraining:
             loss_of=self.loss_of,
             set_lr=self.set_lr,
             after_epoch=self.measure,
+            threads=self.threads,
             kept=self.kept,
         )
         position = load_checkpoint(training)
@@ -267,7 +271,7 @@ class _Pretraining:
             f"{self.stored.name}: {architecture.name} at {self.size} px, "
             f"{len(self.rows):,} images, {self.settings.views} views, "
             f"{self.settings.epochs} epochs ({self.machine}, "
-            f"{torch.get_num_threads()} threads, {self.workers} loader processes)"
+            f"{self.threads.most} threads, {self.workers} loader processes)"
         )
         if position.epoch or position.step:
             say(f"going on at epoch {position.epoch + 1}, step {position.step + 1}")
