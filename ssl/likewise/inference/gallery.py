@@ -4,6 +4,7 @@ A class is a name and its exemplars; one is enough. An image is given the class 
 exemplar if that is near enough (`likewise.inference.naming_rule`); else it is unknown.
 """
 
+import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from likewise.inference.gallery_editing import add_exemplars, remove_exemplars
 from likewise.inference.gallery_store import Exemplar, GalleryStore
 from likewise.inference.table_files import one_line
 from likewise.neighbours.vectors import embedded
+from likewise.progress import waiting
 from likewise.settings import GalleryEvaluate
 from likewise.workspace import Workspace
 
@@ -157,15 +159,18 @@ class Gallery:
 
     def _ready(self) -> "tuple[Recogniser, Verifier]":
         """What recognition needs, for the gallery and the embeddings as they are now."""
-        from likewise.inference.exemplar_vectors import members_of
-        from likewise.inference.recognition import Recogniser, unseen_by
-        from likewise.inference.verifier import Verifier
-
         if not self.store.classes():
             raise LikewiseError(
                 "the gallery is empty; `likewise gallery add NAME IMAGES` makes a class, one "
                 "image is enough"
             )
+        if self._verifier is None:
+            with waiting("torch is loaded ..."):
+                importlib.import_module("likewise.inference.verifier")
+        from likewise.inference.exemplar_vectors import members_of
+        from likewise.inference.recognition import Recogniser, unseen_by
+        from likewise.inference.verifier import Verifier
+
         made = max(embedded(self.workspace), key=lambda meta: str(meta["made"]), default={})
         verifier = self._verifier
         if verifier is None or verifier.embeddings.fingerprint != made.get("fingerprint"):
