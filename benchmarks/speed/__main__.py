@@ -20,6 +20,7 @@ from benchmarks.speed.table import HEAD, line_of
 SECTIONS = {
     "loading": loading.rows,
     "training": training.rows,
+    "busy": training.busy_rows,
     "embedding": embedding.rows,
     "graph": graph.rows,
 }

@@ -5,8 +5,14 @@ size and view size as ours. Ours is the whole command: what it does besides step
 checkpoints) counts, what it does once at the start does not.
 """
 
+import os
+import shlex
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +42,34 @@ def rows(scratch: Path, short: bool) -> Iterator[Row]:
             partial(lightly_loop, folder, size, 1),
             1 if short else 3,
         )
+
+
+def busy_rows(scratch: Path, short: bool) -> Iterator[Row]:
+    """The same while another process holds a core."""
+    count = BATCH * (4 if short else 8)
+    folder = photos(scratch / "photos", count, 400, 500)
+    workspace = Workspace(scratch / "workspace")
+    workspace.ingest(folder)
+    with _burning():
+        yield in_turn(
+            f"pretrain {NET}, 400x500 photos, {SIZES[0]} px, beside a process that holds a core",
+            "images/s",
+            "lightly",
+            partial(_ours, workspace, SIZES[0], count),
+            partial(lightly_loop, folder, SIZES[0], 1),
+            1 if short else 3,
+        )
+
+
+@contextmanager
+def _burning() -> Iterator[None]:
+    """Started by a shell that ends, so that it is nobody's child."""
+    command = f"{shlex.quote(sys.executable)} -c 'while True: pass' >/dev/null & echo $!"
+    process = int(subprocess.check_output(["sh", "-c", command]))
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGKILL)
 
 
 def _ours(workspace: Workspace, size: int, count: int) -> float:
