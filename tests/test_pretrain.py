@@ -145,7 +145,7 @@ def test_collapse_is_named_with_advice(
         return -torch.nn.functional.cosine_similarity(p, z.flip(0), dim=-1).mean()
 
     monkeypatch.setattr(pretrain_module, "simsiam_loss", without_stop_gradient)
-    done = pretrain(filled, tiny(epochs=40, lr=12.0))
+    done = pretrain(filled, tiny(epochs=60, lr=20.0))
     assert done.warning is not None
     assert "collapsed" in done.as_text()
     assert "warning" in capsys.readouterr().err
