@@ -22,6 +22,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from likewise import ranks
+
 Advance = Callable[[int], None]
 """Call it with the number of items that were just finished."""
 
@@ -42,8 +44,11 @@ class _Rate(ProgressColumn):
 def say(text: str) -> None:
     """Tell the user something on stderr, so that stdout stays clean for results.
 
-    In a notebook, where results are displayed, it is an ordinary line.
+    In a notebook, where results are displayed, it is an ordinary line. Of the processes of a
+    `torchrun` only the first one talks.
     """
+    if not ranks.here().first:
+        return
     print(text, file=sys.stdout if in_notebook() else sys.stderr, flush=True)
 
 
@@ -61,6 +66,9 @@ def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iter
 
     ``done`` items count as finished already (a resumed run).
     """
+    if not ranks.here().first:
+        yield lambda count: None
+        return
     if in_notebook():
         with _line_in_place() as show:
             yield _lines(task, total, unit, done, _IN_PLACE_EVERY_SECONDS, show)
