@@ -5,7 +5,7 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check docs format clean
+.PHONY: help install demo test test-long check docs bench format clean
 
 help:
 	@echo "make install    create .venv and install Likewise into it"
@@ -13,6 +13,7 @@ help:
 	@echo "make test       run the tests (under 10 minutes)"
 	@echo "make test-long  run the long tests too"
 	@echo "make check      formatting, lint, strict types, documentation"
+	@echo "make bench      speed beside other libraries, short form (installs them; about 10 minutes)"
 	@echo "make docs       build the documentation into site/"
 	@echo "make format     format the code"
 	@echo "make clean      remove .venv and caches; data and workspaces stay"
@@ -48,6 +49,10 @@ check: install
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 	@echo "site/index.html"
+
+bench: install
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e .[bench]
+	$(BIN)/python -m benchmarks.speed --short
 
 format: install
 	$(BIN)/ruff format .

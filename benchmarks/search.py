@@ -18,7 +18,7 @@ import faiss
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from likewise.neighbours.index import build_index, describe, save_index
+from likewise.neighbours.faiss_index import build_index, describe, save_index
 from likewise.neighbours.search import search
 from likewise.neighbours.searcher import Searcher
 from likewise.neighbours.vectors import INDEX, VECTORS, Embeddings

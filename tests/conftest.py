@@ -52,6 +52,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests write to their own workspaces, whatever the developer's environment says."""
     monkeypatch.delenv("LIKEWISE_WORKSPACE", raising=False)
     monkeypatch.delenv("LIKEWISE_DATABASE_URL", raising=False)
+    monkeypatch.delenv("LIKEWISE_VECTORS_URL", raising=False)
 
 
 @pytest.fixture(autouse=True)
@@ -269,3 +270,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'labels.db'}"
     return str(request.getfixturevalue("postgresql_url"))
+
+
+def close_milvus() -> None:
+    """Let go of every file of Milvus Lite that this process has open."""
+    from likewise.neighbours.milvus_index import _client
+
+    _client.cache_clear()
+    if (lite := sys.modules.get("milvus_lite.server_manager")) is not None:
+        lite.server_manager_instance.release_all()
+
+
+@pytest.fixture
+def milvus_file(tmp_path: Path) -> Iterator[Path]:
+    """A file of Milvus Lite that does not exist yet."""
+    yield tmp_path / "milvus.db"
+    close_milvus()

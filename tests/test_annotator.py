@@ -1,3 +1,4 @@
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,10 @@ def test_answers_are_true_and_never_about_held_out_images(
         "dissimilar": sum(each.verdict == "dissimilar" for each in answers),
         "unsure": 0,
         "strategy": strategy,
+        "asked": dict(Counter(each.strategy for each in answers).most_common()),
         "wrong": 0,
     }
+    assert f"{strategy} {result.asked[strategy]}" in result.as_text()
     assert len(answers) == 12
     for each in answers:
         assert each.verdict == true_verdict(classes[each.a], classes[each.b])

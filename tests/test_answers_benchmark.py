@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.answers import lite0_weights, peers, records
+from benchmarks.answers import figures, lite0_weights, peers, records
 from benchmarks.answers.arms import DEFAULT, LIKEWISE, Arm, all_arms, proposer_of
 from benchmarks.answers.datasets import Data, digest_of_name, load
 from benchmarks.answers.figures import (
@@ -170,6 +170,19 @@ def test_embedding_figures_agree_with_slow_ones() -> None:
     expected = brute_force(data.vectors, names)
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-5)
     assert 0 < found["eer"] < 0.5
+
+
+def test_a_sample_of_pairs_stands_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = clusters(10, 20)
+    every = compare(data.vectors, data.classes)
+    monkeypatch.setattr(figures, "PAIRS", 2000)
+    some = compare(data.vectors, data.classes)
+    assert len(some.same) == 2000
+    assert some.same.mean() == pytest.approx(0.5, abs=0.03)
+    for wanted in (True, False):
+        kind = some.same == wanted
+        assert some.weights[kind].sum() == pytest.approx((every.same == wanted).sum())
+    assert set(every.weights) == {1.0}
 
 
 def test_one_class_has_no_pairs_to_tell_apart() -> None:

@@ -285,7 +285,7 @@ def test_many_unseen_groups_change_the_strategy_with_a_reason() -> None:
     assert "100 answers" in choose_strategy(belief).reason
     belief.early = 0.71
     assert choose_strategy(belief).strategy == "likely-first"
-    assert "71%" in choose_strategy(belief).reason
+    assert "71 %" in choose_strategy(belief).reason
     belief.early = 0.2
     assert choose_strategy(belief).strategy == "cover-place-spread"
 

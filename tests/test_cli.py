@@ -1,6 +1,9 @@
 """The command contract: exit codes, one line per error, JSON on stdout, instant help."""
 
+import contextlib
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from likewise import cli
+from likewise.workspace import Workspace
 
 
 def likewise(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -20,25 +24,94 @@ def likewise(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[s
     )
 
 
-def test_help_lists_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
-    """How long it takes depends on what else the machine does; what is imported does not."""
-    code = """
-import sys
-from likewise import cli
-try:
-    cli.run(["--help"])
-finally:
-    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
-"""
+HEAVY = {
+    *("torch", "torchvision", "timm", "faiss", "cv2", "albumentations", "numpy", "pandas", "PIL"),
+    *("pyarrow", "scipy", "sklearn", "matplotlib", "sqlalchemy", "streamlit", "rich"),
+}
+"""What takes from a tenth of a second to seconds to import."""
+
+
+def imported_by(code: str, cwd: Path) -> tuple[set[str], str]:
+    """The packages that are there when ``code`` has run in a process of its own, and its stdout.
+
+    How long that takes depends on what else the machine does; what is imported does not.
+    """
+    tell = "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    code = f"import sys\ntry:\n    {code}\nfinally:\n    {tell}"
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=True
     )
-    assert done.returncode == 0
-    assert all(f"  {name} " in done.stdout for name in cli.COMMANDS)
-    imported = set(done.stderr.split())
+    imported = set(done.stderr.splitlines()[-1].split())
     assert "likewise" in imported
-    heavy = {"torch", "numpy", "pandas", "faiss", "PIL", "sqlalchemy", "streamlit", "pyarrow"}
-    assert not heavy & imported
+    return imported, done.stdout
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    imported, told = imported_by("from likewise import cli; cli.run(['--help'])", tmp_path)
+    assert not HEAVY & imported
+    assert all(f"  {name} " in told for name in cli.COMMANDS)
+
+
+@pytest.mark.parametrize("code", ["import likewise", "from likewise import Workspace"])
+def test_importing_likewise_imports_nothing_heavy(code: str, tmp_path: Path) -> None:
+    imported, _ = imported_by(code, tmp_path)
+    assert not HEAVY & imported
+
+
+NEEDY = {
+    "search": ["x.png"],
+    "verify": ["x.png", "y.png"],
+    "adopt": ["resnet18"],
+    "answers export": ["answers.csv"],
+    "answers import": ["answers.csv"],
+    "simulate": ["--budget", "5"],
+    "people add": ["ada"],
+    "people remove": ["ada"],
+    "gallery add": ["ada", "x.png"],
+    "gallery remove": ["ada"],
+    "gallery classify": ["x.png"],
+    "gallery evaluate": ["classes"],
+    "embeddings export": ["vectors.parquet"],
+}
+"""What commands need besides a workspace."""
+
+
+def test_a_missing_workspace_is_told_before_anything_heavy_is_imported(tmp_path: Path) -> None:
+    """Also by those commands that train, and by every other that needs one."""
+    everywhere = {"demo", "sample", "ingest", "label"}
+    words = [[*name.split(), *NEEDY.get(name, [])] for name in cli.COMMANDS.keys() - everywhere]
+    code = f"from likewise import cli; print([cli.run(each) for each in {words}])"
+    imported, told = imported_by(code, tmp_path)
+    assert not HEAVY & imported
+    assert told.strip() == str([1] * len(words))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_in_a_workspace_is_told_without_torch(ready: Workspace) -> None:
+    command = ["status", "--workspace", str(ready.path)]
+    imported, told = imported_by(f"from likewise import cli; cli.run({command})", ready.path)
+    assert not {"torch", "torchvision", "timm", "faiss", "cv2", "streamlit"} & imported
+    assert "images:  40" in told
+
+
+def test_a_terminal_shows_that_a_command_starts(tmp_path: Path) -> None:
+    """On a line that is gone when it has; nobody else is told."""
+    words = ["sample", "--to", str(tmp_path / "cli.py")]
+    (tmp_path / "cli.py").write_text("in the way")
+    main, terminal = pty.openpty()
+    with os.fdopen(main, "rb", buffering=0) as screen:
+        command = [sys.executable, "-m", "likewise.cli", *words]
+        subprocess.run(command, cwd=tmp_path, stdout=terminal, stderr=terminal, check=False)
+        os.close(terminal)
+        with contextlib.suppress(OSError):  # the other end is closed: so says Linux
+            shown = b""
+            while part := screen.read(1024):
+                shown += part
+    first, blank, rest = shown.decode().split("\r", 2)
+    assert first == "likewise sample starts ..."
+    assert blank == " " * len(first)
+    assert rest.startswith("likewise: ")
+    assert "starts" not in likewise(*words, cwd=tmp_path).stderr
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
@@ -62,6 +135,17 @@ def test_every_command_has_a_job(name: str) -> None:
         (["pretain"], "did you mean 'pretrain'?"),
         (["answers"], "answers export, answers import"),
         (["pretrain", "--epocs", "3"], "--epocs"),
+        (
+            ["ingest", "photos", "--holdout", "0.2"],
+            "likewise: Unrecognized options: --holdout, 0.2; did you mean --hold-out? "
+            "`likewise ingest --help` lists the options\n",
+        ),
+        (
+            ["finetune", "--hold-out", "x"],
+            "likewise: Error parsing --hold-out: could not convert string to float: 'x'; "
+            "`likewise finetune --help` lists the options\n",
+        ),
+        (["search"], "Missing from likewise search: PATH Image file"),
         (["pretrain", "--epochs", "many"], "--epochs"),
         (["finetune", "--loss", "magic"], "--loss"),
     ],
@@ -76,6 +160,30 @@ def test_wrong_usage_is_one_line_and_exit_2(
     assert captured.err.count("\n") == 1
 
 
+FRAME = """
+╭─ Unrecognized options ────────────────────────────────╮
+│ Unrecognized options: --holdout                       │
+│ ───────────────────────────────────────────────────── │
+│ Perhaps you meant:                                    │
+│     --hold-out {None}|FLOAT                           │
+│         Share of the images (0 to 1) that is never    │
+│ ───────────────────────────────────────────────────── │
+│ For full helptext, run likewise ingest --help         │
+╰───────────────────────────────────────────────────────╯
+"""
+
+
+def test_a_frame_of_a_terminal_is_understood_as_one_of_ascii() -> None:
+    """Which of them the parser draws depends on the encoding of stdout."""
+    plain = FRAME.translate({ord(each): "-" if each == "─" else " " for each in "╭╮╰╯│─"})
+    plain = plain.replace("- Unrecognized options ---", "Unrecognized options\n---")
+    for frame in (FRAME, plain):
+        assert cli._plain(frame, "ingest") == (
+            "Unrecognized options: --holdout; did you mean --hold-out? `likewise ingest --help` "
+            "lists the options"
+        )
+
+
 @pytest.mark.parametrize("command", ["pretrain", "embed", "evaluate", "finetune", "simulate"])
 def test_a_missing_workspace_is_told_in_one_line(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -87,6 +195,19 @@ def test_a_missing_workspace_is_told_in_one_line(
     assert str(nowhere) in captured.err
     assert "likewise ingest" in captured.err
     assert not nowhere.exists()
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["finetune", "--loss", "magic"]])
+def test_a_reader_that_has_enough_is_no_error_of_ours(words: list[str], tmp_path: Path) -> None:
+    """``likewise --help | head -1`` prints no traceback."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "likewise.cli", *words]
+    done = subprocess.run(command, cwd=tmp_path, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert done.returncode in (1, 2)
+    assert b"Traceback" not in done.stderr
+    assert b"BrokenPipe" not in done.stderr
 
 
 def test_errors_are_json_when_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,16 +226,7 @@ def test_a_bug_is_one_line_too_and_debug_shows_where(
         raise ZeroDivisionError("boom")
 
     monkeypatch.setattr(cli, "job_of", broken)
-    assert cli.run(["status"]) == 1
+    assert cli.run(["sample"]) == 1
     assert "ZeroDivisionError: boom" in capsys.readouterr().err
-    assert cli.run(["status", "--debug"]) == 1
+    assert cli.run(["sample", "--debug"]) == 1
     assert "Traceback" in capsys.readouterr().err
-
-
-def test_importing_likewise_does_not_import_torch(tmp_path: Path) -> None:
-    heavy = ("torch", "faiss", "cv2", "streamlit", "pandas")
-    code = f"import sys, likewise, likewise.cli; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "[]"

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import inspect
 import re
 import shlex
 from collections.abc import Iterator
@@ -173,8 +174,10 @@ def test_python_examples_call_what_exists(page: Path) -> None:
             owner, method = node.func.value, node.func.attr
             if isinstance(owner, ast.Name) and owner.id == "workspace":
                 assert hasattr(Workspace, method)
-                known = dataclasses.fields(cli.COMMANDS[method].settings) if node.keywords else ()
-                assert {each.arg for each in node.keywords} <= {each.name for each in known}
+                known = set(inspect.signature(getattr(Workspace, method)).parameters)
+                if method in cli.COMMANDS:
+                    known |= {e.name for e in dataclasses.fields(cli.COMMANDS[method].settings)}
+                assert {each.arg for each in node.keywords} <= known
 
 
 def test_sample_data_are_all_named() -> None:

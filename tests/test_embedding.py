@@ -17,7 +17,8 @@ from likewise.models.nets import build_backbone
 from likewise.models.runs import Run, start_run
 from likewise.neighbours import embedding
 from likewise.neighbours.embedding import embed
-from likewise.neighbours.index import key_of, load_index
+from likewise.neighbours.faiss_index import load_index
+from likewise.neighbours.vector_index import key_of
 from likewise.neighbours.vectors import INDEX, load_embeddings
 from likewise.settings import Embed, Ingest
 from likewise.workspace import Workspace

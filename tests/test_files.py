@@ -1,7 +1,10 @@
 """Files are whole or absent, and a failure is one clear line."""
 
+import os
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +14,7 @@ import torch
 
 from likewise.errors import LikewiseError
 from likewise.files import digest, read_json, replacing, replacing_folder, write_json
-from likewise.neighbours.index import build_index, save_index
+from likewise.neighbours.faiss_index import build_index, save_index
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, error: Exception) -> 
 def test_a_full_disk_is_named_and_harmless(small_disk: Path, writer: str) -> None:
     file = small_disk / "kept"
     file.write_text("old")
-    numbers = np.ones((1000, 256), np.float32)  # 1 MB
+    numbers = np.full((1000, 256), 1 / 16, np.float32)  # unit vectors, 1 MB
     with pytest.raises(LikewiseError, match="the disk is full"):  # noqa: PT012
         if writer == "faiss":
             save_index(build_index(numbers, np.arange(1000)), file)
@@ -90,6 +93,78 @@ def test_a_folder_is_replaced_whole(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
     assert [each.name for each in (folder / "sub").iterdir()] == ["two"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from likewise import cli, files
+
+def job(workspace, settings):
+    folder, file = Path(sys.argv[1]) / "folder", Path(sys.argv[1]) / "file"
+    with files.replacing_folder(folder) as new, files.replacing(file) as part:
+        (new / "half").write_text("half")
+        part.write_text("half")
+        if sys.argv[2:] == ["killed"]:
+            sys.exit(os.kill(os.getpid(), 9))
+        print("writing", flush=True)
+        time.sleep(60)
+
+cli.job_of = lambda name: job
+cli.main(["sample"])
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_stopped_leaves_nothing_half_written(
+    stop: signal.Signals, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("old")
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, tmp_path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "writing\n"
+        assert len(list(tmp_path.iterdir())) == 3
+        process.send_signal(stop)
+        assert process.wait(60) == 1
+        assert process.stderr.read() == "likewise: stopped; run the same command again to go on\n"
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_what_a_killed_command_left_is_cleared_by_the_next(tmp_path: Path) -> None:
+    """Only that: what others write at the same time, here or on another machine, stays."""
+    killed = WRITER.replace("import sys,", "import os, sys,")
+    subprocess.run([sys.executable, "-c", killed, tmp_path, "killed"], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    left = {each.name for each in tmp_path.iterdir()}
+    (name,) = (each for each in left if each.startswith(".file."))
+    pid, space = name.split(".")[2].split("-")
+    alive = tmp_path / name.replace(pid, str(os.getppid()))
+    elsewhere = tmp_path / name.replace(space, "0123abcd")
+    others = tmp_path / name.replace(".file.", ".file2.")
+    for each in (alive, elsewhere, others):
+        each.touch()
+    with replacing(tmp_path / "file") as file, replacing_folder(tmp_path / "folder") as folder:
+        file.write_text("whole")
+        (folder / "whole").write_text("whole")
+    kept = {alive, elsewhere, others, tmp_path / "file", tmp_path / "folder"}
+    assert set(tmp_path.iterdir()) == kept
+
+
+def test_a_folder_that_was_just_moved_away_comes_back(tmp_path: Path) -> None:
+    """A process was killed between the two renames, and the next one fails."""
+    (tmp_path / ".vectors.old").mkdir()
+    (tmp_path / ".vectors.old" / "a").write_text("one")
+    with pytest.raises(LikewiseError), replacing_folder(tmp_path / "vectors"):
+        raise OSError(28, "No space left on device")
+    assert (tmp_path / "vectors" / "a").read_text() == "one"
+    assert list(tmp_path.iterdir()) == [tmp_path / "vectors"]
 
 
 def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path: Path) -> None:

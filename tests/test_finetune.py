@@ -37,6 +37,7 @@ SETTINGS = {
     "depth": "backbone",
     "precision": "float32",
     "workers": 0,
+    "threads": 1,
     "steps": 50,
     "batch_size": 16,
     "hold_out": 0.25,

@@ -5,12 +5,13 @@ import json
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from likewise import Workspace as Api
 from likewise import cli
@@ -23,8 +24,9 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.prospects import belief_on
 from likewise.images.store import open_images
 from likewise.inference.balance import balance_of
+from likewise.inference.group_sheet import Row, draw_groups
 from likewise.inference.link_folder import MARKER, check_folder, safe_name, write_links
-from likewise.inference.telling import by_size, far_out, mean_similarity, tell
+from likewise.inference.telling import by_size, far_out, mean_similarity, of_several, tell
 from likewise.neighbours.vectors import load_embeddings, write_embeddings
 from likewise.workspace import Workspace
 
@@ -40,7 +42,6 @@ def test_balance_is_that_of_the_definitions(counts: list[int]) -> None:
     assert told.effective == pytest.approx(math.exp(entropy))
     assert told.gini == pytest.approx(apart / (2 * len(counts) * total), abs=1e-9)
     assert told.ratio == max(counts) / min(counts)
-    assert told.singletons == counts.count(1)
     assert 0 <= told.evenness <= 1 + 1e-9
     assert told == balance_of(np.array(sorted(counts), np.int64)) or told.gini >= 0
 
@@ -68,6 +69,15 @@ def test_groups_are_numbered_by_size_and_stay_the_same(given_groups: list[int]) 
     counts = np.bincount(after[after >= 0])
     assert (counts > 0).all()
     assert (np.diff(counts) <= 0).all()
+
+
+def test_a_group_of_one_is_none() -> None:
+    groups, alone = of_several(np.array([5, 2, -1, 5, 7, 7, 3], np.int64))
+    assert groups.tolist() == [5, -1, -1, 5, 7, 7, -1]
+    assert np.flatnonzero(alone).tolist() == [1, 6]
+    nobody, lonely = of_several(np.array([-1, -1], np.int64))
+    assert nobody.tolist() == [-1, -1]
+    assert not lonely.any()
 
 
 def test_the_lonely_are_far_out() -> None:
@@ -232,6 +242,60 @@ def test_all_images_are_sorted_and_written(sorted_out: Workspace, tmp_path: Path
     assert str(tmp_path / "g.csv") in found.as_text()
 
 
+def test_an_image_alone_is_told_apart_and_not_counted(
+    sorted_out: Workspace, tmp_path: Path, drawn: list[str]
+) -> None:
+    """The image far away is called dissimilar to all that answers placed."""
+    images = open_images(sorted_out)
+    far = str(images.ids[23])
+    with open_answers(sorted_out) as store:
+        others = {image for each in store.current() for image in each.pair}
+    with open_answers(sorted_out) as store:
+        store.add([NewAnswer(*pair_of(far, each), "dissimilar", "ada") for each in others])
+    found = Api(sorted_out.path).groups(out=tmp_path / "g.csv", sheet=tmp_path / "g.png")
+    told = found.as_json()
+    assert (told["alone"], told["balance"]["groups"], len(told["groups"])) == (1, 3, 3)
+    assert told["answered"] == 12
+    assert min(each["images"] for each in told["groups"]) >= 2
+    assert far not in {each["id"] for each in told["doubtful"]}
+    assert "1 image is alone: by answers it is like no other so far" in found.as_text()
+    with (tmp_path / "g.csv").open(newline="", encoding="utf-8") as opened:
+        rows = [each for each in csv.DictReader(opened) if each["id"] == far]
+    assert {(each["group"], each["by"]) for each in rows} == {("", "answers")}
+    assert any(each.startswith("3 groups, ") for each in drawn)
+    assert "group-003" in drawn
+    assert "group-004" not in drawn
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All that is written on pictures from now on."""
+    written: list[str] = []
+    write = ImageDraw.ImageDraw.text
+
+    def text(self: ImageDraw.ImageDraw, xy: object, text: str, *more: Any, **most: Any) -> None:
+        written.append(text)
+        write(self, xy, text, *more, **most)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    return written
+
+
+def test_captions_are_whole(drawn: list[str]) -> None:
+    """A long heading makes its card wider; a long name has three lines; only then it is cut."""
+    grey = np.full((8, 8, 3), 99, np.uint8)
+    name = "grinning-face-with-big-eyes_1f603_microsoft.png"
+    draw_groups("2 groups", [Row("group-001", "2 images, 2 answered", [(grey, name, "sure")] * 2)])
+    assert {"group-001", "2 images, 2 answered", "sure"} <= set(drawn)
+    lines = [each for each in drawn if each in name and each != "sure"]
+    assert "".join(lines) == 2 * name
+    assert len(lines) == 6
+    drawn.clear()
+    endless = "x" * 90 + "-front.png"
+    draw_groups("1 group", [Row("a", "b", [(grey, endless, "sure")])])
+    assert any("…" in each and each.endswith(".png") for each in drawn)
+
+
 def test_answers_that_measure_tell_groups_too(sorted_out: Workspace) -> None:
     """The image far away is placed by one; no model learns that."""
     images = open_images(sorted_out)
@@ -251,6 +315,29 @@ def test_answers_that_measure_tell_groups_too(sorted_out: Workspace) -> None:
     assert far not in {
         embeddings.ids[row] for row in belief_on(embeddings, ledger, ()).placement().rows
     }
+
+
+def test_answers_that_measure_say_how_far_spreading_is_believed(sorted_out: Workspace) -> None:
+    images = open_images(sorted_out)
+    before = Api(sorted_out.path).groups()
+    spread = np.flatnonzero((before.told.groups >= 0) & ~before.told.answered)
+    assert len(spread) >= 6
+    assert before.told.checked == 0
+    ids, groups = images.ids[before.told.rows], before.told.groups
+    belied = [
+        pair_of(str(ids[one]), str(ids[two]))
+        for one in spread.tolist()
+        for two in np.flatnonzero((groups == groups[one]) & before.told.answered).tolist()[1:]
+    ]
+    with open_answers(sorted_out) as store:
+        store.add(
+            [NewAnswer(*pair, "dissimilar", "ada", strategy=CALIBRATION) for pair in belied[:10]]
+        )
+    after = Api(sorted_out.path).groups()
+    assert (after.told.checked, after.told.agreed) == (10, 0)
+    assert "10 answers" in after.as_text()
+    assert after.as_json()["spread"] == 0
+    assert after.as_json()["answered"] == before.as_json()["answered"]
 
 
 def test_a_placement_is_joined_by_whoever_is_similar() -> None:

@@ -165,6 +165,7 @@ def test_a_headed_model_is_embedded_from_its_parents_vectors(
         patch.setattr(embedding, "embed_views", forbidden)
         told = embed(shapes, EMBED)
     assert (told.model, told.dim, told.images, told.new) == (run.name, 263, 120, 0)
+    assert "120 images in 263 dimensions, mapped by its head at once\n" in told.as_text()
     saved, images = load_embeddings(shapes), open_images(shapes)
     backbone = load_model(run.model_file)
     views = torch.from_numpy(np.stack([whole_view(images[row], 24) for row in range(120)]))
@@ -184,7 +185,10 @@ def test_new_images_of_a_headed_model_go_through_the_net(
     backbone = load_model(run.model_file)
     views = torch.from_numpy(np.stack([whole_view(images[row], 24) for row in range(121)]))
     assert np.allclose(saved.vectors, backbone.embed(views).numpy(), atol=1e-4)
-    assert embed(shapes, EMBED).new == 0
+    assert "1 of them new (" in told.as_text()
+    again = embed(shapes, EMBED)
+    assert again.new == 0
+    assert "dimensions, none of them new\n" in again.as_text()
 
 
 def test_a_head_does_not_stand_on_a_head(shapes: Workspace) -> None:

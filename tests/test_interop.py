@@ -24,6 +24,9 @@ from likewise.errors import LikewiseError, UsageError
 from likewise.files import digest
 from likewise.images.augmentation import whole_view
 from likewise.images.dataset_files import pixels_of
+from likewise.models.model_files import save_model
+from likewise.models.nets import build_backbone
+from likewise.models.runs import start_run
 
 
 @pytest.fixture
@@ -58,6 +61,19 @@ class Pictures:
 
 def as_tensor(pixels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def test_vectors_of_a_run_are_asked_for_by_its_name(here: Workspace) -> None:
+    with pytest.raises(UsageError, match="no run 'gone'"):
+        here.vectors(model="gone")
+    with pytest.raises(UsageError, match="not both"):
+        here.vectors("0123", model="pretrain-1")
+    run = start_run(here, "pretrain", {}, name="later")
+    save_model(run.model_file, build_backbone("small", image_size=24))
+    with pytest.raises(
+        LikewiseError, match=r"later has no embeddings; run `likewise embed --model later`"
+    ):
+        here.vectors(model="later")
 
 
 def test_the_dataset_gives_the_prepared_pixels_and_their_ids(here: Workspace) -> None:
@@ -193,6 +209,9 @@ def test_images_are_ingested_from_a_frame(tmp_path: Path, picture: Callable[...,
 
 def test_embeddings_are_a_frame_by_id(here: Workspace) -> None:
     frame, saved = here.embeddings_frame(), here.vectors()
+    assert here.vectors(model=saved.model).fingerprint == saved.fingerprint
+    assert here.vectors(saved.fingerprint).model == saved.model
+    assert here.embeddings_frame(model=saved.model).equals(frame)
     assert frame.attrs == {"fingerprint": saved.fingerprint, "model": saved.model}
     assert frame.index.tolist() == saved.ids.tolist()
     assert np.array_equal(frame.drop(columns="path").to_numpy(np.float32), saved.vectors)

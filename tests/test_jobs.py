@@ -405,4 +405,5 @@ def test_a_progress_line_is_understood(
     assert last_bar([*lines, "embed: something else"]) is None
     assert last_bar([]) is None
     line = "ingest: 5/10 files, 1,200/s, 3,600 s left"
-    assert bar_of(line) == Bar("ingest", 5, 10, "files", 1_200, 3_600)
+    assert bar_of(line) == Bar("ingest", 5, 10, "files", 1_200, 3_600.0)
+    assert bar_of("ingest: 5/10 files") == Bar("ingest", 5, 10, "files", None, None)

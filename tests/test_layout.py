@@ -1,6 +1,7 @@
 """The rules of the house: what may be named how, and what may import what."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = [ROOT / "ssl", ROOT / "labeler"]
 LAYERS = [
-    {"cores", "errors", "files", "notebook", "progress", "ranks", "settings", "workspace"},
+    {
+        "cores",
+        "errors",
+        "files",
+        "notebook",
+        "progress",
+        "ranks",
+        "settings",
+        "signals",
+        "wording",
+        "workspace",
+    },
     {"images", "models"},
     {"neighbours"},
     {"answers"},
@@ -82,6 +94,14 @@ def test_every_module_has_a_place_in_the_layers() -> None:
         path.parent.name for path in package.glob("*/__init__.py")
     }
     assert rooms - {"__init__", "__main__"} == {room for layer in LAYERS for room in layer}
+
+
+def test_a_share_is_written_in_one_way() -> None:
+    """As `likewise.wording` does: 4 %, not 4%."""
+    for root in SOURCES:
+        for file in root.rglob("*.py"):
+            found = re.search(r":\.?\d?%\}", file.read_text("utf-8"))
+            assert found is None, f"{file} formats {found}"
 
 
 def test_learning_knows_nothing_of_the_app() -> None:

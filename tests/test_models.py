@@ -10,7 +10,8 @@ from torch import nn
 from likewise.errors import LikewiseError, UsageError
 from likewise.models.backbones import bare, head_on, with_head
 from likewise.models.heads import Head, apply_head, untouched
-from likewise.models.model_files import fingerprint_of, load_model, read_metadata, save_model
+from likewise.models.metadata import read_metadata
+from likewise.models.model_files import fingerprint_of, load_model, save_model
 from likewise.models.nets import build_backbone, resolve
 from likewise.models.runs import finished_run, runs_of, start_run
 from likewise.models.simsiam import SimSiam

@@ -323,7 +323,7 @@ def test_agreement_is_told_in_plain_words_and_what_is_missing() -> None:
 
     assert "nearly the same" in told(["similar", "dissimilar"])
     assert "little more than by chance" in told(["similar", "similar", "dissimilar", "dissimilar"])
-    assert "100% of the verdicts agree" in told(["similar", "dissimilar"])
+    assert "100 % of the verdicts agree" in told(["similar", "dissimilar"])
     few = [*many(10, "ada", ["similar", "dissimilar"]), *many(10, "bob", VERDICTS[:2], 11)]
     assert "rough" in words.agreement_words(agreement(Ledger(few)).overall, 2)
 

@@ -6,7 +6,7 @@ import pytest
 
 from likewise.answers.audits import AUDIT, FEW, MANY, audit_share, next_audit
 from likewise.answers.belief import Belief
-from likewise.answers.choice import choose_strategy
+from likewise.answers.choice import MANY_GROUPS, choose_strategy
 from likewise.answers.edges import Edges
 from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
@@ -107,6 +107,20 @@ def test_many_small_groups_are_asked_likeliest_first_and_few_large_ones_placed()
         assert choose_strategy(proposer.belief).strategy == expected
         assert said[130:].count(expected) > 10
         assert expected == "cover-place-spread" or said[:90].count(expected) == 0
+
+
+def test_the_choice_stays_when_all_answers_are_read_anew() -> None:
+    pool, ledger = pool_of_groups(80, 3, noise=0.05), Ledger()
+    proposer = CoverPlace(pool, 0)
+    for number in range(300):
+        found = proposer.next(ledger, ledger.answered())
+        assert found is not None
+        ledger.add(answer(found, 80, number + 1, "ada"))
+    again = Belief(pool)
+    again.follow(ledger)
+    assert again.asked.undiscovered < MANY_GROUPS  # most groups are met by now
+    assert choose_strategy(again).strategy == choose_strategy(proposer.belief).strategy
+    assert again.early == pytest.approx(proposer.belief.early, abs=0.05)
 
 
 def test_the_pairs_of_the_neighbour_graph_come_once_the_most_similar_first() -> None:

@@ -32,6 +32,7 @@ TINY = {
     "image_size": 16,
     "precision": "float32",
     "workers": 0,
+    "threads": 1,
 }
 
 
@@ -188,6 +189,7 @@ def test_a_run_that_fails_at_once_leaves_nothing(
         ({"epochs": 0}, "--epochs"),
         ({"lr": 0.0}, "--lr"),
         ({"image_size": 4}, "--image-size"),
+        ({"threads": -1}, "--threads"),
         ({"backbone": "resnet81"}, "did you mean"),
         ({"device": "cuda:7"}, "--device"),
         ({"init": "nowhere.pt"}, "--init"),

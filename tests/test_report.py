@@ -18,6 +18,7 @@ from likewise.images.store import Images, open_images
 from likewise.models.runs import keep_parent, runs_of, start_run
 from likewise.neighbours.vectors import load_embeddings, write_embeddings
 from likewise.report.job import report
+from likewise.report.subject import Subject
 from likewise.settings import Evaluate, Report
 from likewise.workspace import Workspace as Folder
 from tests.report_pages import Part, Seen, outside, stored
@@ -171,6 +172,60 @@ def test_figures_on_the_truth_are_those_of_evaluate(embedded: Folder) -> None:
             same = kinds[each.name] == kinds[asked.name]
             assert each.mark == ("same" if same else "different")
     assert "ROC" in page
+
+
+def test_images_without_a_mate_do_not_count(embedded: Folder, tmp_path: Path) -> None:
+    """Ten of 24 images are given classes of their own: nothing can be like them."""
+    images = open_images(embedded)
+    kinds = [images.path(row).parent.name for row in range(24)]
+    rows = [f"{images.ids[row]},{kinds[row] if row < 14 else row}" for row in range(24)]
+    (tmp_path / "truth.csv").write_text("\n".join(["id,class", *rows]))
+    seen, _ = written(embedded, truth=str(tmp_path / "truth.csv"))
+    text = seen.text.replace("\xa0", " ")
+    found = evaluate(embedded, Evaluate(truth=str(tmp_path / "truth.csv")))
+    assert found.mated == 14
+    recall = found.models[-1].scores.values["recall@1"]
+    assert f"For {100 * recall:.0f} % of 14 images the most similar one is" in text
+    assert "10 more have no other of their class" in text
+    lonely = {"/".join(images.path(row).parts[-2:]) for row in range(14, 24)}
+    worst = seen.part(SIMILAR).lines[2 * 5 :: 2]  # after five drawn at random
+    assert len(worst) == 3
+    assert not lonely & {line[0].name for line in worst}
+    alone = ["id,class", *(f"{each},{each}" for each in images.ids)]
+    (tmp_path / "alone.csv").write_text("\n".join(alone))
+    seen, _ = written(embedded, truth=str(tmp_path / "alone.csv"))
+    assert "None of 24 images has another one of its class" in seen.text
+    assert "nan" not in seen.text
+
+
+@pytest.mark.parametrize(
+    ("chances", "headline", "told"),
+    [
+        ((0.67, 0.56), None, "0 pairs have an answer that is probably wrong (90 % and more)"),
+        ((0.97, 0.56), "1 answer is probably wrong.", "; 1 other may be."),
+    ],
+)
+def test_probably_wrong_is_said_where_it_is_probable(
+    chances: tuple[float, ...],
+    headline: str | None,
+    told: str,
+    embedded: Folder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Answers of 56 and 67 per cent were right ones in a trial; they are shown, not accused."""
+    answer(embedded, [(0, 1, "similar"), (0, 2, "dissimilar")])
+    with open_answers(embedded) as store:
+        pairs = [each.pair for each in store.current()]
+    doubts = dict(zip(pairs, chances, strict=True))
+    monkeypatch.setattr(Subject, "doubts", property(lambda _: doubts))
+    seen, _ = written(embedded)
+    head = seen.text.replace("\xa0", " ").partition("What to do next")[0]
+    assert ("probably wrong" in head) is (headline is not None)
+    assert headline is None or headline in head
+    answers = seen.part("The answers").text.replace("\xa0", " ")
+    assert told in answers
+    assert "Worth another look" in answers
+    assert "wrong with a chance of 56 %" in answers
 
 
 def test_a_truth_of_one_class_is_refused(ready: Folder) -> None:

@@ -19,8 +19,9 @@ from likewise.report import charts
 from likewise.report.charts import Range, Scored
 from likewise.report.figures import scores_table
 from likewise.report.headline import gain_words
-from likewise.report.page import Card, Html, Section, Table, paragraph, percent, render, table
+from likewise.report.page import Card, Html, Section, Table, paragraph, render, table
 from likewise.report.thumbnails import Thumbnails, as_url, smallest
+from likewise.wording import percent
 from tests.report_pages import Seen, outside, stored
 
 NASTY = "a\"><script>alert(1)</script>&'`b`"

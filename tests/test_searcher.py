@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from likewise.errors import LikewiseError, UsageError
-from likewise.neighbours import index as index_module
+from likewise.neighbours import faiss_index as index_module
 from likewise.neighbours import searcher as module
-from likewise.neighbours.index import build_index, save_index
+from likewise.neighbours.faiss_index import build_index, save_index
 from likewise.neighbours.search import search
 from likewise.neighbours.searcher import Searcher
 from likewise.neighbours.vectors import INDEX, Embeddings

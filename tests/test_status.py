@@ -1,15 +1,19 @@
 """What `likewise status` says at each station of the loop."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from likewise import Workspace
+from likewise import Workspace, cli
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.errors import LikewiseError
 from likewise.jobs.next_step import Holdings
+from likewise.models.runs import Kind, resumable, start_run
+from likewise.settings import Adopt, Common, Finetune, Pretrain, config_of
 from likewise.status import next_command
+from likewise.workspace import Workspace as Store
 
 TINY = {"epochs": 1, "batch_size": 8, "image_size": 16, "precision": "float32", "workers": 0}
 
@@ -50,7 +54,7 @@ def test_status_leads_through_the_loop(
     picture(tmp_path / "in" / "later.png", 99)
     workspace.ingest(workers=1)
     told = workspace.status()
-    assert told.stale == ["1 images have no embedding yet"]
+    assert told.stale == ["1 image without an embedding"]
     assert told.next == "`likewise embed`"
     assert set(told.as_json()) >= {"images", "models", "answers", "stale", "next"}
 
@@ -63,7 +67,8 @@ def test_status_leads_through_the_loop(
         (
             12,
             False,
-            "`likewise label`: 12 answers are new since the last fine-tuning; fine-tune from 50",
+            "`likewise label`: 12 new answers since the last fine-tuning; with 50 another one is "
+            "worth it",
         ),
         (60, True, "`likewise finetune`"),
     ],
@@ -73,6 +78,33 @@ def test_what_is_next_agrees_with_what_more_answers_would_bring(
 ) -> None:
     held = Holdings(images=500, models=2, newest="x", embedded=True, answers=300, new=new)
     assert next_command([], held, enough) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "command"),
+    [
+        ("pretrain", Pretrain(epochs=3), "likewise pretrain --epochs 3"),
+        (
+            "finetune",
+            Finetune(depth="backbone", lr=0.01),
+            "likewise finetune --depth backbone --lr 0.01",
+        ),
+        (
+            "adopt",
+            Adopt(backbone="resnet18", init="my nets/a.pth"),
+            "likewise adopt resnet18 --init 'my nets/a.pth'",
+        ),
+    ],
+)
+def test_an_unfinished_run_is_gone_on_with_by_the_command_that_began_it(
+    workspace: Store, kind: Kind, settings: Common, command: str
+) -> None:
+    """Word for word: with other options a new run would begin."""
+    run = start_run(workspace, kind, config_of(settings), name=None)
+    told = next_command([run], Holdings(images=500), enough=False)
+    assert told == f"`{command}` again: it goes on with {kind}-1"
+    name, words = cli.split_command(shlex.split(command)[1:])
+    assert resumable(workspace, kind, config_of(cli.parse(name, words))) == run
 
 
 def test_settings_the_api_does_not_know_are_errors(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 import likewise
 from likewise.errors import LikewiseError
-from likewise.evaluation.truth import read_truth
+from likewise.evaluation.truth import read_truth, with_mate
 from likewise.images.ingest import ingest
 from likewise.images.store import Images, open_images
 from likewise.settings import Ingest
@@ -125,6 +125,11 @@ def source_of(module: str) -> Path | None:
     place = SOURCE.joinpath(*module.split(".")[1:])
     files = (place.with_suffix(".py"), place / "__init__.py")
     return next((file for file in files if file.is_file()), None)
+
+
+def test_a_mate_is_another_image_of_the_same_known_class() -> None:
+    labels = np.array(["cat", "", "dog", "cat", "", "cat", "eel"])
+    assert np.flatnonzero(with_mate(labels)).tolist() == [0, 3, 5]
 
 
 def imports_of(module: str) -> set[str]:

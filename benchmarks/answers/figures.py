@@ -37,14 +37,23 @@ class Compared:
     """Their cosine similarities."""
     same: Bool[np.ndarray, " P"]
     """Whether they are of one class."""
+    weights: Float64[np.ndarray, " P"]
+    """How many pairs of the images each stands for."""
 
 
 def compare(
     vectors: Float32[np.ndarray, "N D"], classes: Shaped[np.ndarray, " N"], seed: int = 0
 ) -> Compared:
-    """Pairs of the images: all of them, or `PAIRS`."""
+    """Pairs of the images: all of them, or `PAIRS`, half of them same (`pairs_of`)."""
     pairs = pairs_of(classes, PAIRS, seed)
-    return Compared(pair_scores(vectors, pairs), pairs.same)
+    _, sizes = np.unique(classes, return_counts=True)
+    all_same = int((sizes * (sizes - 1) // 2).sum())
+    all_different = len(classes) * (len(classes) - 1) // 2 - all_same
+    same = int(pairs.same.sum())
+    weights = np.where(
+        pairs.same, all_same / max(same, 1), all_different / max(len(pairs.same) - same, 1)
+    )
+    return Compared(pair_scores(vectors, pairs), pairs.same, weights)
 
 
 def embedding_figures(

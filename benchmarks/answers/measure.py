@@ -171,7 +171,8 @@ def _calibration(
     found = calibrate(similarity, verdicts, levels, weights=weights)
     if found is None:
         return float("nan")
-    return calibration_error(found.probability(held.scores.astype(np.float64)), held.same)
+    chances = found.probability(held.scores.astype(np.float64))
+    return calibration_error(chances, held.same, held.weights)
 
 
 def _some(rows: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " m"]:

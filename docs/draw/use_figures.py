@@ -8,6 +8,7 @@ from docs.draw.setting import DIFFERENT, SAME, Setting
 from likewise.evaluation.metrics import equal_error_rate, roc
 from likewise.evaluation.plots import INK, QUIET, SERIES, new_figure, plain
 from likewise.evaluation.protocol import rates_at, threshold_at
+from likewise.wording import percent
 
 EXEMPLARS = (1, 2, 3, 5, 10)
 WANTED = 0.01
@@ -74,7 +75,7 @@ def thresholds(setting: Setting) -> None:
     accepted, rejected = (
         float(each[0]) for each in rates_at(curve, np.array([threshold], dtype=np.float64))
     )
-    told = f"threshold {threshold:.2f}\nFAR {accepted:.1%}, FRR {rejected:.1%} "
+    told = f"threshold {threshold:.2f}\nFAR {percent(accepted, 1)}, FRR {percent(rejected, 1)} "
     left.text(threshold, left.get_ylim()[1] * 0.96, told, ha="right", va="top", fontsize=9)
     left.set_title("after the answers", loc="left", fontsize=11, color=INK)
     left.set_xlabel("similarity of a pair")
@@ -116,5 +117,5 @@ def _det(
         ndtri(reject[shown]),
         color=colour,
         linewidth=2,
-        label=f"{name} {rate:.1%}",
+        label=f"{name} {percent(rate, 1)}",
     )

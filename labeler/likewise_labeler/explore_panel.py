@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from likewise.answers.groups import Relation
 from likewise.answers.links import Links
-from likewise.neighbours.search import search
+from likewise.neighbours.searcher import find
 from likewise_labeler.catalogue import Catalogue, catalogue_of
 from likewise_labeler.desk import Ready
 
@@ -77,7 +77,7 @@ def nearest(
     Without ``image`` itself ("" for a picture of somebody's own), and from one folder if given.
     """
     among = catalogue_of(ready).rows_in(folder)
-    rows, similarities = search(ready.embeddings, vector, NEAREST + 1, among)
+    rows, similarities = find(ready.embeddings, vector, NEAREST + 1, among)
     ids = (str(ready.embeddings.ids[row]) for row in rows)
     found = {each: float(cosine) for each, cosine in zip(ids, similarities, strict=True)}
     found.pop(image, None)

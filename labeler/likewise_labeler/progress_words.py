@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, tzinfo
 from likewise.answers.agreement import Agreement, Kappa, Reader, Share
 from likewise.answers.outlook import Outlook, Person, rounded
 from likewise.answers.quality import FEWEST, Model, Quality
+from likewise.wording import percent
 
 _DEGREES = (
     (0.8, "People mean nearly the same by similar."),
@@ -107,9 +108,9 @@ def agreement_words(kappa: Kappa, people: int) -> str:
     rough = " So few pairs give a rough figure only." if kappa.pairs < _FEW else ""
     note = f" {kappa.note}." if kappa.note else ""
     return (
-        f"{meaning} On {kappa.pairs:,} pairs that more than one person read, {kappa.raw or 0:.0%} "
-        f"of the verdicts agree. Kappa leaves out what chance alone would give: 1 is perfect, 0 is "
-        f"chance.{rough}{note}"
+        f"{meaning} On {kappa.pairs:,} pairs that more than one person read, "
+        f"{percent(kappa.raw or 0.0)} of the verdicts agree. Kappa leaves out what chance alone "
+        f"would give: 1 is perfect, 0 is chance.{rough}{note}"
     )
 
 
@@ -187,7 +188,7 @@ def _kappa(reader: Reader | None) -> str:
 def _right(share: Share | None) -> str:
     if share is None or share.value is None or share.low is None or share.high is None:
         return NONE
-    return f"{share.right:,} of {share.of:,} ({share.low:.0%} to {share.high:.0%})"
+    return f"{share.right:,} of {share.of:,} ({percent(share.low)} to {percent(share.high)})"
 
 
 def ago(since: timedelta, then: datetime) -> str:

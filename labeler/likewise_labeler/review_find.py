@@ -9,11 +9,11 @@ import numpy.typing as npt
 from likewise.answers.links import Links
 from likewise.images.manifest import display
 from likewise.images.store import Images
+from likewise.neighbours.searcher import find
 from likewise.neighbours.vectors import Embeddings
 
 _SHORTEST_ID = 6
 """Of the beginning of an id that names an image."""
-_BLOCK = 16384
 _LOOKED_AT = 5000
 """Nearest images whose group is looked up, at most."""
 _CONSIDERED = 3
@@ -61,11 +61,8 @@ def nearest_images(embeddings: Embeddings, group: Sequence[str]) -> list[str]:
     mean = _mean(embeddings, group)
     if mean is None:
         return []
-    count = len(embeddings.vectors)
-    blocks = [embeddings.vectors[at : at + _BLOCK] @ mean for at in range(0, count, _BLOCK)]
-    scores = np.concatenate(blocks)
-    top = np.argpartition(-scores, min(_LOOKED_AT, count) - 1)[:_LOOKED_AT]
-    return [str(embeddings.ids[row]) for row in top[np.argsort(-scores[top], kind="stable")]]
+    rows, _ = find(embeddings, mean, _LOOKED_AT)
+    return [str(embeddings.ids[row]) for row in rows]
 
 
 def nearest_groups(

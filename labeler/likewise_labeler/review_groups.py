@@ -8,6 +8,7 @@ import streamlit as st
 from likewise.answers.ledger import Ledger
 from likewise.answers.regroup import Change, merge, split, throw_out
 from likewise.neighbours.vectors import Embeddings
+from likewise.wording import counted
 from likewise_labeler.cards import strip
 from likewise_labeler.desk import Ready
 from likewise_labeler.look import state
@@ -65,7 +66,7 @@ def _group(ready: Ready, reviewer: Reviewer, image: str, done: Done) -> None:
         group = ledger.links.group_of(image)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("All groups", icon=":material/arrow_back:", on_click=_leave, type="tertiary")
-        st.markdown(f"**{counted(len(group))}**", width="content")
+        st.markdown(f"**{counted(len(group), 'image')}**", width="content")
     other = st.query_params.get("with", "")
     if other in ready.images.positions and other not in group:
         _merge(ready, reviewer, group, other, done)
@@ -165,7 +166,7 @@ def _merge(ready: Ready, reviewer: Reviewer, group: Sequence[str], image: str, d
         st.button("Cancel", key="review-cancel", on_click=_stay)
     for each in (other, group):
         more = f", {len(each) - PREVIEW:,} not shown" if len(each) > PREVIEW else ""
-        st.caption(counted(len(each)) + more)
+        st.caption(counted(len(each), "image") + more)
         st.html(strip([ready.pictures.about(one) for one in each[:PREVIEW]], size="tile"))
 
 
@@ -193,23 +194,18 @@ def change_of(
                 return merge(ledger, group, images, name)
 
     told: dict[Act, str] = {
-        "throw out": f"Threw {counted(len(images))} out.",
-        "split": f"Split {counted(len(images))} off.",
-        "merge": f"Merged {counted(len(images))} into the group.",
+        "throw out": f"Threw {counted(len(images), 'image')} out.",
+        "split": f"Split {counted(len(images), 'image')} off.",
+        "merge": f"Merged {counted(len(images), 'image')} into the group.",
     }
     return change, told[what]
-
-
-def counted(images: int) -> str:
-    """A number of images in words."""
-    return "1 image" if images == 1 else f"{images:,} images"
 
 
 def _card(ready: Ready, group: Sequence[str], note: str = "") -> dict[str, Any]:
     """A group as a card for the picker: its first images and how many there are."""
     about = ready.pictures.about(group[0])
     tiles = [ready.pictures.address(each, "thumb") for each in group[:_MOSAIC]]
-    text = counted(len(group)) + (f" · {note}" if note else "")
+    text = counted(len(group), "image") + (f" · {note}" if note else "")
     return {**about, "caption": text, "mosaic": tiles}
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from likewise import settings as commands
 from likewise import workspace
+from likewise.errors import UsageError
 from likewise.progress import in_notebook
 
 if TYPE_CHECKING:
@@ -223,9 +224,19 @@ class Workspace(workspace.Workspace):
         images: Images = _function("images.store:open_images")(self)
         return images
 
-    def vectors(self, fingerprint: str | None = None) -> "Embeddings":
-        """The vectors of a model, by default the ones made last."""
-        embeddings: Embeddings = _function("neighbours.vectors:load_embeddings")(self, fingerprint)
+    def vectors(self, fingerprint: str | None = None, *, model: str | None = None) -> "Embeddings":
+        """The vectors of a model, by default the ones made last.
+
+        ``model`` is the name of a run ("pretrain-1"). A fingerprint finds vectors also where the
+        run was removed.
+        """
+        if fingerprint is not None and model is not None:
+            raise UsageError("vectors: give the name of a model or a fingerprint, not both")
+        embeddings: Embeddings = (
+            _function("neighbours.vectors:embeddings_of")(self, model)
+            if fingerprint is None
+            else _function("neighbours.vectors:load_embeddings")(self, fingerprint)
+        )
         return embeddings
 
     def dataset(
@@ -252,9 +263,12 @@ class Workspace(workspace.Workspace):
         frame: pd.DataFrame = _function("export.frames:images_frame")(self)
         return frame
 
-    def embeddings_frame(self, fingerprint: str | None = None) -> "pd.DataFrame":
-        """The vectors as a DataFrame: a row per image, indexed by its id."""
-        frame: pd.DataFrame = _function("export.frames:embeddings_frame")(self, fingerprint)
+    def embeddings_frame(
+        self, fingerprint: str | None = None, *, model: str | None = None
+    ) -> "pd.DataFrame":
+        """The vectors as a DataFrame: a row per image, indexed by its id; see `vectors`."""
+        embeddings = self.vectors(fingerprint, model=model)
+        frame: pd.DataFrame = _function("export.frames:embeddings_frame")(self, embeddings)
         return frame
 
     def answers_frame(self, *, history: bool = False) -> "pd.DataFrame":

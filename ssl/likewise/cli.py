@@ -1,7 +1,8 @@
 """The command line: words to a settings dataclass, the dataclass to its job, the result to text.
 
 Every job is a function ``(Workspace, settings) -> Result`` in a module that is imported only when
-its command runs, so that ``likewise --help`` stays instant.
+its command runs, and has a workspace if it needs one: ``likewise --help`` and a wrong folder are
+told at once.
 """
 
 import contextlib
@@ -10,6 +11,7 @@ import importlib
 import io
 import json
 import os
+import re
 import sys
 import time
 import traceback
@@ -19,7 +21,10 @@ from typing import Any, Protocol
 import tyro
 
 from likewise import __version__, ranks, settings
+from likewise.cores import own_cores
 from likewise.errors import LikewiseError, LostContact, UsageError
+from likewise.progress import waiting
+from likewise.signals import interruptible
 from likewise.workspace import Workspace
 
 _GRACE = 3.0
@@ -47,17 +52,19 @@ class Command:
     """``module:function``"""
     together: bool = False
     """Whether several processes, started by `torchrun`, can share the work."""
+    anywhere: bool = False
+    """Whether it runs where there is no workspace yet."""
 
 
 COMMANDS = {
-    "demo": Command(settings.Demo, "likewise.demo:demo"),
-    "sample": Command(settings.Sample, "likewise.images.samples:sample"),
-    "ingest": Command(settings.Ingest, "likewise.images.ingest:ingest"),
+    "demo": Command(settings.Demo, "likewise.demo:demo", anywhere=True),
+    "sample": Command(settings.Sample, "likewise.images.samples:sample", anywhere=True),
+    "ingest": Command(settings.Ingest, "likewise.images.ingest:ingest", anywhere=True),
     "views": Command(settings.Views, "likewise.evaluation.view_sheet:views"),
     "pretrain": Command(settings.Pretrain, "likewise.training.pretrain:pretrain", together=True),
     "adopt": Command(settings.Adopt, "likewise.training.adopt:adopt"),
     "embed": Command(settings.Embed, "likewise.neighbours.embedding:embed", together=True),
-    "label": Command(settings.Label, "likewise.serve:label"),
+    "label": Command(settings.Label, "likewise.serve:label", anywhere=True),
     "people add": Command(settings.PeopleAdd, "likewise.people:add_person"),
     "people list": Command(settings.PeopleList, "likewise.people:list_people"),
     "people remove": Command(settings.PeopleRemove, "likewise.people:remove_person"),
@@ -92,6 +99,8 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the ``likewise`` command; ends with the contract's exit codes."""
+    if not _rank().alone and os.environ.get("OMP_NUM_THREADS") == "1":
+        os.environ["OMP_NUM_THREADS"] = str(own_cores())  # torchrun's 1 was for want of a number
     code = run(sys.argv[1:] if arguments is None else arguments)
     if not _rank().alone:
         sys.stdout.flush()
@@ -104,18 +113,22 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage."""
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(overview())
-        return 0 if arguments else UsageError.exit_code
+        return _out(overview()) or (0 if arguments else UsageError.exit_code)
     if arguments[0] in ("-V", "--version"):
-        print(f"likewise {__version__}")
-        return 0
+        return _out(f"likewise {__version__}")
     as_json = "--json" in arguments
     debug = "--debug" in arguments
     try:
         name, rest = split_command(arguments)
         parsed = parse(name, rest)
         _require_one_process(name)
-        result = job_of(name)(Workspace(parsed.workspace), parsed)
+        workspace = Workspace(parsed.workspace)
+        if not COMMANDS[name].anywhere:
+            workspace.require()
+        with interruptible():
+            with waiting(f"likewise {name} starts ..."):
+                job = job_of(name)
+            result = job(workspace, parsed)
     except LostContact as error:
         return _fail(str(error), error.exit_code, as_json, debug, all_met=True)
     except LikewiseError as error:
@@ -129,9 +142,7 @@ def run(arguments: list[str]) -> int:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
         hint = "" if debug else " (a bug in Likewise? --debug shows where)"
         return _fail(text + hint, 1, as_json, debug)
-    if _rank().first:
-        print(json.dumps(result.as_json(), ensure_ascii=False) if as_json else result.as_text())
-    return 0
+    return _out(json.dumps(result.as_json(), ensure_ascii=False) if as_json else result.as_text())
 
 
 def split_command(arguments: list[str]) -> tuple[str, list[str]]:
@@ -179,7 +190,7 @@ def parse(name: str, arguments: list[str]) -> settings.Common:
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise UsageError(_plain(told.getvalue())) from None
+        raise UsageError(_plain(told.getvalue(), name)) from None
 
 
 def job_of(name: str) -> Any:
@@ -219,6 +230,18 @@ def _rank() -> ranks.Rank:
         return ranks.Rank()
 
 
+def _out(text: str) -> int:
+    """Print a result, if this is the process that talks; return the exit code."""
+    if not _rank().first:
+        return 0
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # `likewise status | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        return 1
+    return 0
+
+
 def _fail(text: str, code: int, as_json: bool, debug: bool, *, all_met: bool = False) -> int:
     if not _rank().first:
         # What all have met the first one says, and torchrun ends the others while they wait here.
@@ -234,10 +257,24 @@ def _fail(text: str, code: int, as_json: bool, debug: bool, *, all_met: bool = F
     return code
 
 
-def _plain(box: str) -> str:
-    """One line out of the parser's framed message."""
-    words = "".join(" " if each in "╭╮╰╯│─" else each for each in box).split()
-    return " ".join(words) or "wrong usage"
+_RULE = re.compile("[─-]{3,}|─ .+ ─+")
+"""Between the parts of the parser's message, and around its title; with ASCII alone it differs."""
+
+
+def _plain(box: str, name: str) -> str:
+    """One line out of the parser's framed message: what is wrong, and what may have been meant."""
+    parts: list[list[str]] = [[]]
+    for line in (each.strip("╭╮╰╯│ ") for each in box.splitlines()):
+        if _RULE.fullmatch(line):
+            parts.append([])
+        elif line:
+            parts[-1].append(line)
+    wrong = " ".join(parts[1]).partition(" Got errors:")[0] if parts[1:] else ""
+    similar = [part for part in parts[2:] if part and "helptext" not in part[0]]
+    meant = [line.split()[0] for part in similar for line in part if line.startswith("--")]
+    hint = f"did you mean {' or '.join(meant)}? " if meant else ""
+    wrong = wrong.removesuffix(".") or "wrong usage"
+    return f"{wrong}; {hint}`likewise {name} --help` lists the options"
 
 
 if __name__ == "__main__":

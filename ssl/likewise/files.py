@@ -2,9 +2,12 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -59,9 +62,10 @@ def replacing(path: Path) -> Iterator[Path]:
         LikewiseError: the file could not be written (full disk, no permission, ...). torch and
             faiss report a full disk as RuntimeError, so that is caught too.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{_owner()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _clear_left(path)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -82,30 +86,87 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     Raises:
         LikewiseError: the folder could not be written.
     """
-    temporary: Path | None = None
     old = path.with_name(f".{path.name}.old")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(old, ignore_errors=True)  # left by a process that was killed
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        yield temporary
-        for file in filter(Path.is_file, temporary.rglob("*")):
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        temporary.chmod(0o755)
-        if path.exists():
-            path.rename(old)
-            temporary.rename(path)
-            shutil.rmtree(old)
-        else:
-            temporary.rename(path)
+        with temporary_folder(path) as temporary:
+            if old.is_dir() and not path.exists():
+                old.rename(path)  # a process was killed between the two renames below
+            shutil.rmtree(old, ignore_errors=True)
+            yield temporary
+            for file in temporary.rglob("*"):
+                if file.is_file() and not file.is_symlink():
+                    with file.open("rb") as handle:
+                        os.fsync(handle.fileno())
+            if path.exists():
+                path.rename(old)
+                temporary.rename(path)
+                shutil.rmtree(old)
+            else:
+                temporary.rename(path)
         sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
         reason = reason_of(error, path.parent)
         raise LikewiseError(f"could not write {path}: {reason}") from error
+
+
+@contextlib.contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``, to be renamed; what is not is gone afterwards.
+
+    Raises:
+        OSError: it could not be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _clear_left(path)
+    made = tempfile.mkdtemp(prefix=f".{path.name}.{_owner()}-", suffix=".tmp", dir=path.parent)
+    try:
+        Path(made).chmod(0o755)
+        yield Path(made)
     finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _owner() -> str:
+    """This process, in names of what it removes itself unless it is killed."""
+    return f"{os.getpid()}-{_process_space()}"
+
+
+@functools.cache
+def _process_space() -> str:
+    """Where a process number means the same process: this machine, or this container on it."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - it leads to no file
+    except OSError:
+        space = ""
+    return hashlib.blake2b(f"{platform.node()} {space}".encode(), digest_size=4).hexdigest()
+
+
+def _clear_left(path: Path) -> None:
+    """Remove what processes that were killed left of ``path``; of other machines' nothing is."""
+    if os.name != "posix":
+        return
+    name = re.escape(path.name)
+    pattern = re.compile(rf"\.{name}\.(\d+)-{_process_space()}(-\w+)?\.tmp")
+    with contextlib.suppress(OSError):  # a folder may be written to, but not listed
+        for each in os.listdir(path.parent):  # noqa: PTH208 - names alone, there may be many
+            found = pattern.fullmatch(each)
+            if found is None or _lives(int(found[1])):
+                continue
+            left = path.parent / each
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # somebody else's
+        return True
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,12 +1,10 @@
 """`likewise label`: the app in a process of its own; beyond this machine only with a sign-in."""
 
 import os
-import signal
 import socket
 import ssl
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from likewise.answers.store import open_answers
@@ -26,6 +23,7 @@ from likewise.jobs.refresh import refreshing
 from likewise.people import Gate, gate_for, is_loopback
 from likewise.progress import say
 from likewise.settings import Label
+from likewise.signals import interruptible
 from likewise.workspace import Workspace
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -89,7 +87,7 @@ def label(workspace: Workspace, settings: Label) -> Served:
             "network unencrypted"
         )
     with (
-        _interruptible(),
+        interruptible(),
         refreshing(workspace, settings.refresh),
         _running(workspace, settings, port, gate) as process,
     ):
@@ -224,23 +222,6 @@ def _wait_until_up(process: subprocess.Popen[bytes], url: str) -> None:
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)
     raise LikewiseError(f"the labeler did not answer at {url} within {_START_SECONDS:.0f} s")
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _standing(workspace: Workspace) -> int:

@@ -1,5 +1,6 @@
 """What the workspace holds, what is stale, and what to do next."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +11,12 @@ from likewise.answers.store import open_answers
 from likewise.evaluation.prospects import NOTHING_TOLD, Prospects, prospects
 from likewise.images.manifest import read_table
 from likewise.images.store import open_images
-from likewise.jobs.next_step import LEAST_ANSWERS, Holdings, holdings_of, next_step
+from likewise.jobs.next_step import LEAST_ANSWERS, Holdings, flags, holdings_of, next_step
 from likewise.models.runs import Run, runs_of
 from likewise.neighbours.vectors import embedded
 from likewise.notebook import Displayed
-from likewise.settings import Status
+from likewise.settings import Adopt, Finetune, Pretrain, Status
+from likewise.wording import counted
 from likewise.workspace import Workspace
 
 
@@ -42,7 +44,7 @@ class WorkspaceStatus(Displayed):
         """What a person reads."""
         said = ", ".join(f"{self.answers[verdict]:,} {verdict}" for verdict in VERDICTS)
         held = f", {self.held_out:,} of them held out" if self.held_out else ""
-        failed = f"; {self.failed:,} files could not be read" if self.failed else ""
+        failed = f"; {counted(self.failed, 'file')} could not be read" if self.failed else ""
         lines = [self.workspace, f"images:  {self.images:,}{held}{failed}"]
         for model in self.models:
             lines.append(f"model:   {model['name']} ({model['state']})")
@@ -76,7 +78,8 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
     hidden = set(images.ids[images.held_out].tolist())
     told = prospects(workspace, ledger, history, hidden)
     enough = told is not None and told.forecast.stop
-    stale = [f"{held.waiting:,} images have no embedding yet"] if held.waiting else []
+    waiting = counted(held.waiting, "image")
+    stale = [f"{waiting} without an embedding"] if held.waiting else []
     return WorkspaceStatus(
         workspace=str(workspace.path),
         images=len(images),
@@ -104,7 +107,7 @@ def _describe(run: Run, embedded_fingerprints: set[str]) -> dict[str, Any]:
 def next_command(runs: Sequence[Run], held: Holdings, enough: bool) -> str:
     """The command that brings the workspace furthest; ``enough``: more answers would not."""
     if runs and not runs[-1].finished and not runs[-1].kept:
-        return f"`likewise {runs[-1].kind}` with the same options goes on with {runs[-1].name}"
+        return f"`{_again(runs[-1])}` again: it goes on with {runs[-1].name}"
     suggestion = next_step(held)
     match suggestion.what:
         case "images":
@@ -117,3 +120,16 @@ def next_command(runs: Sequence[Run], held: Holdings, enough: bool) -> str:
             return f"`likewise label`: {suggestion.reason[0].lower()}{suggestion.reason[1:-1]}"
         case _:
             return f"`likewise {suggestion.what}`"
+
+
+def _again(run: Run) -> str:
+    """The command that began a run."""
+    match run.kind:
+        case "pretrain":
+            words = flags(Pretrain(), run.settings)
+        case "finetune":
+            words = flags(Finetune(), run.settings)
+        case "adopt":
+            backbone = str(run.settings["backbone"])
+            words = backbone, *flags(Adopt(backbone=backbone), run.settings)
+    return shlex.join(("likewise", run.kind, *words))

@@ -1,6 +1,7 @@
 """The folder on disk: where things lie, which format they have, who may write now."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +31,10 @@ class WorkspaceConfig:
     """Share of the images that is never trained on nor asked about, 0 to 1."""
     database: str = ""
     """SQLAlchemy URL of the answers; empty: ``labels.db`` in the workspace."""
+    vectors: str = ""
+    """URL of Milvus, or a file of Milvus Lite, where vectors are searched; empty: FAISS, here."""
+    id: str = ""
+    """Tells the collections of workspaces on one Milvus apart; drawn when first needed."""
 
 
 def find_workspace(given: Path | None, start: Path | None = None) -> Path:
@@ -90,6 +95,17 @@ class Workspace:
             or f"sqlite:///{self.path / 'labels.db'}"
         )
 
+    @property
+    def vectors_url(self) -> str:
+        """Where vectors are searched: the environment, then workspace.toml; empty: FAISS, here."""
+        return os.environ.get("LIKEWISE_VECTORS_URL") or self.config.vectors
+
+    def identity(self) -> str:
+        """16 hex digits that no other workspace has, kept in workspace.toml."""
+        if not self.config.id:
+            self.update(id=secrets.token_hex(8))
+        return self.config.id
+
     def exists(self) -> bool:
         """Whether there is a workspace here."""
         return self.settings_file.is_file()
@@ -141,6 +157,8 @@ class Workspace:
                 store_size=int(document.get("store_size", WorkspaceConfig.store_size)),
                 hold_out=float(document.get("hold_out", WorkspaceConfig.hold_out)),
                 database=str(document.get("database", "")),
+                vectors=str(document.get("vectors", "")),
+                id=str(document.get("id", "")),
             )
         except (TypeError, ValueError) as error:
             raise LikewiseError(f"{self.settings_file}: {reason_of(error)}") from error
@@ -162,6 +180,9 @@ class Workspace:
         document["store_size"] = config.store_size
         document["hold_out"] = config.hold_out
         document["database"] = config.database
+        document["vectors"] = config.vectors
+        if config.id:
+            document["id"] = config.id
         write_text(self.settings_file, tomlkit.dumps(document))
 
     @contextmanager

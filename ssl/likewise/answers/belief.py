@@ -66,7 +66,7 @@ class Belief:
             each.clear()
         self._moves = Moves(self.asked.partition, self.asked)
         self.early: float | None = None
-        """Share of the images in groups not met yet, after `JUDGED_AFTER` answered pairs."""
+        """Share of the images in groups not met yet, by the first `JUDGED_AFTER` answered pairs."""
         self.rates = self._given or estimate_rates({})
         self.answers: dict[Pair, tuple[Answer, ...]] = {}
         """The answers that count."""
@@ -237,8 +237,14 @@ class Belief:
         return range(len(self.asked))
 
     def _judge(self) -> None:
-        if self.early is None and len(self.answers) >= JUDGED_AFTER:
-            self.early = self.asked.undiscovered
+        """Look at the first answers once, also if they come together with many others."""
+        if self.early is not None or len(self.answers) < JUDGED_AFTER:
+            return
+        judging = self
+        if len(self.answers) > JUDGED_AFTER:
+            judging = Belief(self.pool, self._given)
+            judging.load(islice(self.answers.items(), JUDGED_AFTER))
+        self.early = judging.asked.undiscovered
 
     def _readings(self, *part: int | None) -> list[Reading]:
         """Some answered pairs in the order of answers, as `islice` has it, with their answers."""

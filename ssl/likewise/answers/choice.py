@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from likewise.answers.belief import JUDGED_AFTER, Belief
 from likewise.settings import Strategy
+from likewise.wording import percent
 
 MANY_GROUPS = 0.4
 """Share of the images in groups not met yet, above which groups are taken to be many and small.
@@ -30,7 +31,7 @@ def choose_strategy(belief: Belief) -> Choice:
             "cover-place-spread",
             f"Finds the group of typical images; judged again in {missing} answers.",
         )
-    share = f"{early:.0%} of the images"
+    share = f"{percent(early)} of the images"
     if early > MANY_GROUPS:
         return Choice(
             "likely-first",

@@ -30,6 +30,9 @@ class Simulated(Displayed):
     dissimilar: int
     unsure: int
     strategy: str
+    """The one that was chosen; it may have gone over to another when groups turned out many."""
+    asked: dict[str, int]
+    """How many of the questions each way to ask came up with, the most first."""
     wrong: int
     """How many answers differ from the truth."""
     asked_for: int
@@ -41,9 +44,12 @@ class Simulated(Displayed):
     def as_text(self) -> str:
         """What a person reads."""
         lines = [
-            f"{self.answers:,} answers ({self.strategy}): {self.similar:,} similar, "
-            f"{self.dissimilar:,} dissimilar, {self.unsure:,} unsure; {self.wrong:,} of them wrong"
+            f"{self.answers:,} answers: {self.similar:,} similar, {self.dissimilar:,} dissimilar, "
+            f"{self.unsure:,} unsure; {self.wrong:,} of them wrong"
         ]
+        if self.asked:
+            ways = (f"{way} {count:,}" for way, count in self.asked.items())
+            lines.append(f"asked by: {', '.join(ways)}")
         if self.answers < self.asked_for:
             lines.append("every pair is now answered or follows from the answers")
         lines.append("next: `likewise finetune`")
@@ -75,6 +81,7 @@ def simulate(workspace: Workspace, settings: Simulate) -> Simulated:
         raise LikewiseError("fewer than two images may be asked about: nothing to answer")
     proposer = proposer_for(settings.strategy, embeddings, held_out | gone, settings.seed)
     given: Counter[Verdict] = Counter()
+    asked: Counter[str] = Counter()
     wrong = 0
     with open_answers(workspace) as store:
         ledger = Ledger(store.history())
@@ -88,6 +95,7 @@ def simulate(workspace: Workspace, settings: Simulate) -> Simulated:
                 for entry in store.history(ledger.standing.last):
                     ledger.add(entry)
                 given[answer.verdict] += 1
+                asked[proposal.strategy] += 1
                 wrong += errs
                 advance(1)
     return Simulated(
@@ -96,6 +104,7 @@ def simulate(workspace: Workspace, settings: Simulate) -> Simulated:
         dissimilar=given["dissimilar"],
         unsure=given["unsure"],
         strategy=settings.strategy,
+        asked=dict(asked.most_common()),
         wrong=wrong,
         asked_for=settings.budget,
     )

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from likewise.evaluation.plots import GRID, INK, QUIET, SERIES, new_figure, plain, png_of
 from likewise.evaluation.protocol import Protocol
+from likewise.wording import percent
 
 _MOST = 0.9
 """Rate at which the chart ends."""
@@ -34,7 +35,7 @@ def det(protocol: Protocol, name: str) -> bytes:
             linewidth=0,
             label="95 % interval",
         )
-    label = f"{name}: EER {protocol.eer:.1%}"
+    label = f"{name}: EER {percent(protocol.eer, 1)}"
     shown = (accept >= least) & (accept <= _MOST) & (reject >= least) & (reject <= _MOST)
     places = _deviate(accept[shown], least), _deviate(reject[shown], least)
     axes.plot(*places, color=SERIES[1], linewidth=2, label=label)

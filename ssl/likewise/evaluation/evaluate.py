@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int64, Shaped, UInt8
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.scores import scores
 from likewise.evaluation.table import ModelScores, table_html, table_lines
-from likewise.evaluation.truth import read_truth
+from likewise.evaluation.truth import read_truth, with_mate
 from likewise.images.store import Images, open_images
 from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings
 from likewise.notebook import Displayed, line
@@ -68,11 +68,15 @@ class Evaluation(Displayed):
         explanation = f"{self.explanation()} [low high]: 95 % interval. *: best."
         return "\n".join([*table_lines(self.models), "", explanation, *self.notes()])
 
+    @property
+    def mated(self) -> int:
+        """Queries with another one of their class among them: recall and MAP@R are of these."""
+        return int(with_mate(self.chosen.labels[self.chosen.queries]).sum())
+
     def explanation(self) -> str:
         """What was measured, and what the columns mean."""
         queries, gallery = self.chosen.queries, self.chosen.gallery
-        _, counts = np.unique(self.chosen.labels[queries], return_counts=True)
-        classes, mated = len(counts), int(counts[counts > 1].sum())
+        classes, mated = len(np.unique(self.chosen.labels[queries])), self.mated
         where = (
             f"{len(queries):,} images of {classes:,} classes, all against all"
             if gallery is None

@@ -208,22 +208,22 @@ def rates_with(
         np.array([each.verdict == "similar" for each in used]),
         levels_of(population),
         np.array(errors, dtype=np.float64),
-        _weights(workspace, embeddings, used, held_out),
+        pairs_behind(workspace, used, held_out, but=embeddings.fingerprint),
         seed,
     )
     return None if calibration is None else ErrorRates(calibration, population)
 
 
-def _weights(
-    workspace: Workspace,
-    embeddings: Embeddings,
-    answers: Sequence[Answer],
-    held_out: Collection[str],
+def pairs_behind(
+    workspace: Workspace, answers: Sequence[Answer], held_out: Collection[str], but: str = ""
 ) -> Float64[np.ndarray, " n"]:
-    """How many pairs each answer stands for; 1 unless another embedding drew it."""
+    """How many pairs each answer kept for calibration stands for, by the embedding that drew it.
+
+    1 for answers that the embedding ``but`` drew, and those whose embedding is gone.
+    """
     weights = np.ones(len(answers))
     origins = {each.fingerprint for each in answers}
-    for origin in sorted(origins - {embeddings.fingerprint}):
+    for origin in sorted(origins - {but}):
         places = [place for place, each in enumerate(answers) if each.fingerprint == origin]
         scores = [answers[place].score for place in places]
         try:

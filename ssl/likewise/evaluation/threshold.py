@@ -6,7 +6,6 @@ vectors themselves, and the rates are the one weighted by the other:
 FAR(t) = sum over s >= t of p(s) (1 - P(s)) / sum of p(s) (1 - P(s)), FRR(t) likewise.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,10 +120,3 @@ def _rate(values: Float64[np.ndarray, " S"]) -> Rate:
     """The median, and the middle 95 %."""
     low, value, high = np.quantile(values, [(1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2])
     return Rate(float(value), float(low), float(high))
-
-
-def percent(share: float) -> str:
-    """Two digits that count, of a share from 0 to 1."""
-    if not math.isfinite(share):
-        return "n/a"
-    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"

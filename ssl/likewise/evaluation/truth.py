@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Bool, Shaped
 
 from likewise.errors import LikewiseError
 from likewise.files import reason_of
@@ -42,6 +42,12 @@ def read_truth(images: Images, truth: str) -> Shaped[np.ndarray, " N"]:
             dtype=np.str_,
         )
     return _from_csv(images, Path(truth).expanduser())
+
+
+def with_mate(labels: Shaped[np.ndarray, " N"]) -> Bool[np.ndarray, " N"]:
+    """Which images have another one of their class: only of these can the nearest be right."""
+    _, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    return np.asarray((counts[codes] > 1) & (labels != ""), bool)
 
 
 def _from_csv(images: Images, file: Path) -> Shaped[np.ndarray, " N"]:

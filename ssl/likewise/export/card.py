@@ -10,6 +10,7 @@ from likewise.export.loading import onnx_lines, program_lines, weight_lines
 from likewise.export.parity import TOLERANCE, Parity
 from likewise.export.whole import OPSET, Whole
 from likewise.models.runs import Run
+from likewise.wording import percent
 
 
 def card(whole: Whole, facts: Facts, parity: Parity, torch_version: str) -> str:
@@ -196,7 +197,7 @@ def _measured(measured: dict[str, Any] | None) -> str:
 def _threshold(told: dict[str, Any]) -> str:
     def share(name: str) -> str:
         low, high = told[f"{name}_interval"]
-        return f"{told[name]:.2%} ({low:.2%} to {high:.2%})"
+        return f"{percent(told[name], 2)} ({percent(low, 2)} to {percent(high, 2)})"
 
     return (
         f"Two images count as the same from a similarity of {told['threshold']:.3f}: "

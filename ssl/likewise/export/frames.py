@@ -24,7 +24,7 @@ from likewise.inference.pair_files import pairs_of
 from likewise.inference.sorted_images import COLUMNS as GROUP_COLUMNS
 from likewise.inference.sorting import groups
 from likewise.inference.verified_pairs import VerifiedPairs, verify_rows
-from likewise.neighbours.vectors import load_embeddings
+from likewise.neighbours.vectors import Embeddings
 from likewise.settings import Groups, Verify
 from likewise.workspace import Workspace
 
@@ -56,17 +56,13 @@ def images_frame(workspace: Workspace) -> "pd.DataFrame":
     return frame
 
 
-def embeddings_frame(workspace: Workspace, fingerprint: str | None = None) -> "pd.DataFrame":
+def embeddings_frame(workspace: Workspace, embeddings: Embeddings) -> "pd.DataFrame":
     """A row per image: ``path``, then the numbers of its vector, 0 to D - 1; the index is the id.
 
     ``frame.attrs`` holds ``fingerprint`` and ``model``.
-
-    Raises:
-        LikewiseError: there are no embeddings.
     """
     import pandas as pd
 
-    embeddings = load_embeddings(workspace, fingerprint)
     ids = embeddings.ids.tolist()
     frame = pd.DataFrame(np.array(embeddings.vectors), index=pd.Index(ids, name="id"))
     frame.insert(0, "path", first_paths(open_images(workspace), ids))

@@ -14,8 +14,7 @@ from likewise.files import replacing
 from likewise.images.manifest import display
 from likewise.images.store import Images, open_images
 from likewise.inference.table_files import check_suffix, one_line
-from likewise.models.runs import finished_run
-from likewise.neighbours.vectors import Embeddings, load_embeddings
+from likewise.neighbours.vectors import Embeddings, embeddings_of
 from likewise.notebook import Displayed
 from likewise.settings import EmbeddingsExport
 from likewise.workspace import Workspace
@@ -60,8 +59,7 @@ def export_embeddings(workspace: Workspace, settings: EmbeddingsExport) -> Embed
     """
     check_suffix(settings.file, SUFFIXES)
     images = open_images(workspace.require())
-    named = settings.model and finished_run(workspace, settings.model).fingerprint
-    embeddings = load_embeddings(workspace, named or None)
+    embeddings = embeddings_of(workspace, settings.model)
     if settings.file.suffix.lower() == ".parquet":
         _write_parquet(settings.file, embeddings, images)
         files: tuple[Path, ...] = (settings.file,)

@@ -163,7 +163,10 @@ def _write_once(file: Path, data: bytes) -> None:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
         temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-        temporary.write_bytes(data)
-        temporary.replace(file)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(file)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise LikewiseError(f"could not write {file}: {reason_of(error)}") from error

@@ -256,16 +256,20 @@ def _interrupts_blocked() -> Iterator[None]:
 
 @contextmanager
 def _interrupts_deferred() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done."""
+    """Let Ctrl-C and SIGTERM wait until the block is done."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     noted: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    handlers = {
+        each: signal.signal(each, lambda number, _frame: noted.append(number))
+        for each in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     if noted:
         raise KeyboardInterrupt
 

@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from likewise.errors import LikewiseError, UsageError
-from likewise.files import read_json, reason_of, sync_folder, write_json
+from likewise.files import read_json, reason_of, sync_folder, temporary_folder, write_json
 from likewise.notebook import Displayed
 from likewise.progress import say
 from likewise.settings import Sample
@@ -135,20 +134,14 @@ def _once(
     """Write a data set, whole or not at all, unless it is there; return its number of images."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         return _count_written(folder, name)
-    temporary: Path | None = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        count = write_classes(temporary, images(), suffix)
-        write_json(temporary / _MARK, {"name": name, "images": count})
-        temporary.chmod(0o755)
-        temporary.rename(folder)
+        with temporary_folder(folder) as temporary:
+            count = write_classes(temporary, images(), suffix)
+            write_json(temporary / _MARK, {"name": name, "images": count})
+            temporary.rename(folder)
         sync_folder(folder.parent)
     except OSError as error:
         raise LikewiseError(f"could not write {folder}: {reason_of(error)}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
     return count
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from likewise.notebook import Displayed
+from likewise.wording import counted
 
 
 @dataclass(frozen=True)
@@ -14,8 +15,6 @@ class Balance(Displayed):
     """Figures about the sizes of groups."""
 
     groups: int
-    singletons: int
-    """Groups of one image."""
     largest: int
     smallest: int
     ratio: float
@@ -35,9 +34,11 @@ class Balance(Displayed):
         """What a person reads."""
         if not self.groups:
             return "no groups"
+        if self.groups == 1:
+            return f"1 group of {counted(self.largest, 'image')}"
         return (
-            f"{self.groups:,} groups of {self.smallest:,} to {self.largest:,} images (ratio "
-            f"{self.ratio:,.1f}); as even as {self.effective:,.1f} equal ones (evenness "
+            f"{self.groups:,} groups of {self.smallest:,} to {self.largest:,} images "
+            f"(ratio {self.ratio:,.1f}); as even as {self.effective:,.1f} equal ones (evenness "
             f"{self.evenness:.2f}, Gini {self.gini:.2f})"
         )
 
@@ -49,14 +50,13 @@ def balance_of(sizes: Int64[np.ndarray, " G"]) -> Balance:
     Gini = sum over i of (2 i - G - 1) n_i / (G sum n), with sizes ascending and i from 1.
     """
     if not len(sizes):
-        return Balance(0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0)
+        return Balance(0, 0, 0, 0.0, 0.0, 0.0, 0.0)
     ascending = np.sort(sizes).astype(np.float64)
     count, share = len(sizes), ascending / ascending.sum()
     entropy = float(-(share * np.log(share)).sum())
     ranks = 2 * np.arange(1, count + 1) - count - 1
     return Balance(
         groups=count,
-        singletons=int((sizes == 1).sum()),
         largest=int(sizes.max()),
         smallest=int(sizes.min()),
         ratio=float(sizes.max() / sizes.min()),

@@ -11,10 +11,11 @@ from likewise.images.look import Look
 from likewise.images.manifest import display
 from likewise.images.scan import Failure
 from likewise.inference.class_names import UNKNOWN
-from likewise.inference.gallery_changes import counted, failure_lines, failures_json
+from likewise.inference.gallery_changes import failure_lines, failures_json
 from likewise.inference.naming_rule import NamingRule
 from likewise.inference.table_files import one_line
 from likewise.notebook import Displayed
+from likewise.wording import counted, percent
 
 COLUMNS = ("path", "class", "similarity", "probability", "nearest", "exemplar", "id")
 _SHOWN = 40
@@ -142,7 +143,7 @@ def _table(results: Sequence[Recognised]) -> list[str]:
     cells = [("class", "similarity", *(["probability"] if sure else []), "image")]
     for each in results:
         name = each.class_name or f"{UNKNOWN} (nearest: {each.nearest})"
-        chance = "" if each.probability is None else f"{each.probability:.1%}"
+        chance = "" if each.probability is None else percent(each.probability, 1)
         figures = [f"{each.similarity:.3f}", *([chance] if sure else [])]
         cells.append((name, *figures, one_line(display(str(each.path)))))
     widths = [min(60, max(map(len, column))) for column in zip(*cells, strict=True)]

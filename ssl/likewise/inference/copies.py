@@ -10,6 +10,7 @@ from likewise.inference.keepers import Copy
 from likewise.inference.near import NearGroups
 from likewise.inference.table_files import one_line
 from likewise.notebook import Displayed
+from likewise.wording import counted, size
 
 COLUMNS = ("group", "keep", "path", "id", "width", "height", "bytes", "sharpness", "weakest")
 _SHOWN, _LINES = 10, 6
@@ -122,9 +123,10 @@ class DuplicatesFound(Displayed):
             lines.append(f"  keep  {one_line(each.paths[0])}")
             lines += [f"        {one_line(path)}" for path in each.paths[1:_LINES]]
             if len(each.paths) > _LINES:
-                lines.append(f"        ... {len(each.paths) - _LINES:,} more files")
+                lines.append(f"        ... {counted(len(each.paths) - _LINES, 'more file')}")
         if len(self.groups) > _SHOWN:
-            lines.append(f"... {len(self.groups) - _SHOWN:,} more groups (--out, --sheet, --json)")
+            more = counted(len(self.groups) - _SHOWN, "more group")
+            lines.append(f"... {more} (--out, --sheet, --json)")
         return "\n".join(lines)
 
     def _summary(self) -> str:
@@ -132,18 +134,20 @@ class DuplicatesFound(Displayed):
         if self.threshold is not None:
             how += f", or a similarity of {self.threshold:.4f} (embedding of {self.model})"
         if not self.groups:
-            return f"no duplicates among {self.images:,} images: {how}"
+            return f"no duplicates among {counted(self.images, 'image')}: {how}"
         files = sum(len(each.paths) for each in self.groups)
-        spare = sum(each.spare_bytes for each in self.groups) / 1e6
+        spare = sum(each.spare_bytes for each in self.groups)
         return (
-            f"{len(self.groups):,} groups of duplicates, {files:,} files, of which "
-            f"{files - len(self.groups):,} ({spare:,.1f} MB) could go: {how}"
+            f"{counted(len(self.groups), 'group')} of duplicates, {files:,} files, of which "
+            f"{files - len(self.groups):,} ({size(spare)}) could go: {how}"
         )
 
     def _notes(self) -> list[str]:
         notes = []
         if self.waiting:
-            notes.append(f"note: {self.waiting:,} images have no embedding; `likewise embed`")
+            notes.append(
+                f"note: {counted(self.waiting, 'image')} without an embedding; `likewise embed`"
+            )
         if self.near and self.near.chained:
             notes.append(
                 f"note: {self.near.chained:,} chains of similar images were cut, so that every two "

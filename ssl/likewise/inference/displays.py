@@ -10,13 +10,14 @@ from likewise.images.look import Look
 from likewise.images.manifest import display
 from likewise.inference.classified import Classified, Recognised
 from likewise.inference.copies import DuplicatesFound
-from likewise.inference.gallery_changes import GalleryListed, counted
+from likewise.inference.gallery_changes import GalleryListed
 from likewise.inference.search import Hits
 from likewise.inference.sorted_images import GroupsFound
 from likewise.inference.table_files import one_line
 from likewise.inference.verified_pairs import Compared, VerifiedPairs
 from likewise.inference.verifier import Verified
 from likewise.notebook import Cell, Markup
+from likewise.wording import counted, percent
 
 _ROWS, _MEMBERS, _FEW = 15, 10, 8
 _RECOGNISED, _ERRORS = 32, 4
@@ -92,7 +93,7 @@ def duplicates(found: DuplicatesFound, look: Look) -> str:
     return (
         told
         + notebook.table(("group", "files", "alike", "the one to keep first"), rows)
-        + (notebook.line(f"and {more:,} more groups") if more else "")
+        + (notebook.line(f"and {counted(more, 'more group')}") if more else "")
     )
 
 
@@ -107,7 +108,7 @@ def groups(found: GroupsFound) -> str:
     head = ("group", "images", "answered", "sure", "the surest images")
     shown = "".join(map(notebook.line, found.summary())) + notebook.table(head, rows)
     if found.balance.groups > len(rows):
-        shown += notebook.line(f"and {found.balance.groups - len(rows):,} smaller groups")
+        shown += notebook.line(f"and {counted(found.balance.groups - len(rows), 'smaller group')}")
     for what, places in found.remarkable():
         shown += notebook.line(f"{len(places):,} {what}") + _members(found, places)
     return shown
@@ -129,7 +130,7 @@ def classified(found: Classified, look: Look) -> str:
 
 
 def _class_lines(each: Recognised) -> tuple[str, ...]:
-    sure = "" if each.probability is None else f" ({each.probability:.0%})"
+    sure = "" if each.probability is None else f" ({percent(each.probability)})"
     nearest = "" if each.class_name else f"nearest: {each.nearest}"
     lines = (each.class_name or "unknown", nearest, f"{each.similarity:.3f}{sure}")
     return tuple(filter(None, (*lines, _name(each.path))))

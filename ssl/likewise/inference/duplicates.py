@@ -21,6 +21,7 @@ from likewise.inference.verdicts import Denials
 from likewise.models.runs import runs_of
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Duplicates
+from likewise.wording import counted
 from likewise.workspace import Workspace
 
 _DRAWN = 40
@@ -141,7 +142,10 @@ def _sheet(found: DuplicatesFound, images: Images) -> bytes:
             for copy in group.copies
             for path in copy.paths
         ]
-        rows.append(Row(f"{number}", f"{len(cells)} files, {group.kind}", cells, "keep"))
-    title = f"{len(found.groups):,} groups of duplicates among {found.images:,} images"
+        rows.append(Row(f"{number}", f"{counted(len(cells), 'file')}, {group.kind}", cells, "keep"))
+    title = (
+        f"{counted(len(found.groups), 'group')} of duplicates among "
+        f"{counted(found.images, 'image')}"
+    )
     more = len(found.groups) - _DRAWN
-    return draw_groups(title, rows, f"and {more:,} more groups" if more > 0 else "")
+    return draw_groups(title, rows, f"and {counted(more, 'more group')}" if more > 0 else "")

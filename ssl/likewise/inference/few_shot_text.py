@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 from likewise.evaluation.episodes import Figure
 from likewise.images.scan import Failure
-from likewise.inference.gallery_changes import counted, failure_lines, failures_json
+from likewise.inference.gallery_changes import failure_lines, failures_json
 from likewise.notebook import Displayed, line, table
+from likewise.wording import counted
 
 
 @dataclass(frozen=True)

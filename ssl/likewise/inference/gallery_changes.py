@@ -13,6 +13,7 @@ from likewise.images.scan import Failure
 from likewise.inference.gallery_store import Exemplar
 from likewise.inference.table_files import one_line
 from likewise.notebook import Displayed
+from likewise.wording import counted
 
 Rgb = npt.NDArray[np.uint8]
 _SHOWN = 20
@@ -153,12 +154,6 @@ def failure_lines(failures: Sequence[Failure]) -> list[str]:
 def failures_json(failures: Sequence[Failure]) -> list[dict[str, str]]:
     """Path and reason of each."""
     return [{"path": display(path), "reason": reason} for path, reason in failures]
-
-
-def counted(count: int, noun: str) -> str:
-    """A number and what is counted: 1 class, 2 classes."""
-    plural = noun + ("es" if noun.endswith("s") else "s")
-    return f"{count:,} {noun if count == 1 else plural}"
 
 
 def taken_by(name: str, path: str) -> str:

@@ -12,9 +12,10 @@ from likewise.images.scan import scan
 from likewise.inference.class_names import UNKNOWN
 from likewise.inference.classified import Classified, Recognised
 from likewise.inference.gallery import Gallery
-from likewise.inference.gallery_changes import GalleryListed, counted
+from likewise.inference.gallery_changes import GalleryListed
 from likewise.inference.group_sheet import Cell, Row, draw_groups
 from likewise.inference.table_files import one_line
+from likewise.wording import counted, percent
 
 CLASSES, IMAGES = 60, 17
 """Drawn at most, and images of each class."""
@@ -76,7 +77,7 @@ def _cells(images: Sequence[Recognised], pixels: dict[Path, Rgb]) -> list[Cell]:
     blank = np.full((1, 1, 3), 244, np.uint8)
     cells: list[Cell] = []
     for each in images:
-        sure = "" if each.probability is None else f" ({each.probability:.0%})"
+        sure = "" if each.probability is None else f" ({percent(each.probability)})"
         picture = pixels.get(each.path, blank)
         cells.append((picture, _short(each.path), f"{each.similarity:.3f}{sure}"))
     return cells

@@ -1,6 +1,7 @@
 """A sheet of groups: a card for each, with its pictures and what is known of them."""
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,11 +22,14 @@ Cell = tuple[Rgb, str, str]
 _BACK: Colour = (240, 242, 245)
 _QUIET: Colour = (107, 114, 128)
 _WIDTH, _MARGIN, _PAD, _GAP = 1680, 40, 16, 16
-_TILE, _COLUMNS, _LINES = 160, 9, 2
+_TILE, _COLUMNS, _LINES, _NAME_LINES = 160, 9, 2, 3
 _STEP = _TILE + _GAP
-_TALL = _TILE + 64
-"""A tile and the two lines below it."""
+_WIDEST = 4 * _STEP - _GAP
+"""Room for a heading that is longer than its pictures; what is longer still is cut."""
 _HEADING, _TEXT, _SMALL = 40, 21, 16
+_LINE = _SMALL + 4
+_TALL = _TILE + _LINE + 2 * _GAP
+"""A tile, a line about it and what is between; its name comes in addition."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,30 @@ def _total(row: Row) -> int:
 
 def _size(row: Row) -> tuple[int, int]:
     """Width and height of a card."""
-    tiles = max(2, _shown(row) + (_total(row) > _shown(row)))
+    tiles = _shown(row) + (_total(row) > _shown(row))
     lines = -(-tiles // _COLUMNS)
-    width = min(tiles, _COLUMNS) * _STEP - _GAP + 2 * _PAD
-    return width, 2 * _PAD + _TEXT + _GAP + lines * _TALL - _GAP
+    heading = _font(_TEXT, bold=True).getlength(row.name) + _GAP + _font(_TEXT).getlength(row.told)
+    columns = max(min(tiles, _COLUMNS) * _STEP - _GAP, min(math.ceil(heading), _WIDEST))
+    return columns + 2 * _PAD, 2 * _PAD + _TEXT + _GAP + lines * _tall(row) - _GAP
+
+
+def _tall(row: Row) -> int:
+    """A tile with what is below it: as many lines as the longest name needs, and another."""
+    return _TALL + _LINE * max((len(_lines(name)) for _, name, _ in row.cells), default=1)
+
+
+@cache
+def _lines(name: str) -> list[str]:
+    """A name on up to three lines, broken behind a sign if there is one; its end is always seen."""
+    rest, font = one_line(display(name)), _font(_SMALL)
+    lines: list[str] = []
+    while font.getlength(rest) > _TILE and len(lines) < _NAME_LINES - 1:
+        fits = next(n for n in range(len(rest), 0, -1) if font.getlength(rest[:n]) <= _TILE)
+        signs = [n for n in range(fits // 2, fits + 1) if rest[n - 1] in " -_."]
+        end = signs[-1] if signs else fits
+        lines.append(rest[:end])
+        rest = rest[end:]
+    return [*lines, _cut(rest, _TILE, _SMALL, keep_end=True)]
 
 
 def _draw_card(sheet: Image.Image, row: Row, left: int, top: int) -> None:
@@ -107,10 +131,10 @@ def _draw_card(sheet: Image.Image, row: Row, left: int, top: int) -> None:
     y += _TEXT + _GAP
     shown = _shown(row)
     for place, cell in enumerate(row.cells[:shown]):
-        at = x + place % _COLUMNS * _STEP, y + place // _COLUMNS * _TALL
+        at = x + place % _COLUMNS * _STEP, y + place // _COLUMNS * _tall(row)
         _draw_cell(sheet, cell, at, row.first if place == 0 else "")
     if _total(row) > shown:
-        x, y = x + shown % _COLUMNS * _STEP, y + shown // _COLUMNS * _TALL
+        x, y = x + shown % _COLUMNS * _STEP, y + shown // _COLUMNS * _tall(row)
         draw.rounded_rectangle((x, y, x + _TILE, y + _TILE), 8, _BACK)
         others = f"+{_total(row) - shown:,}"
         draw.text((x + _TILE // 2, y + _TILE // 2), others, _QUIET, _font(32), anchor="mm")
@@ -125,10 +149,11 @@ def _draw_cell(sheet: Image.Image, cell: Cell, at: tuple[int, int], mark: str) -
         room = round(_font(_SMALL, bold=True).getlength(mark)) + 16
         draw.rounded_rectangle((left, top, left + room, top + _SMALL + 12), 6, RIGHT)
         draw.text((left + 8, top + 4), mark, PAPER, _font(_SMALL, bold=True))
-    text = one_line(display(name))
-    draw.text((left, top + _TILE + 5), _cut(text, _TILE, _SMALL, keep_end=True), INK, _font(_SMALL))
-    below = (left, top + _TILE + 9 + _SMALL)
-    draw.text(below, _cut(told, _TILE, _SMALL), _QUIET, _font(_SMALL))
+    below = top + _TILE + 5
+    for text in _lines(name):
+        draw.text((left, below), text, INK, _font(_SMALL))
+        below += _LINE
+    draw.text((left, below), _cut(told, _TILE, _SMALL), _QUIET, _font(_SMALL))
 
 
 @cache

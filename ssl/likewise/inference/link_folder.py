@@ -1,13 +1,11 @@
 """A folder of symbolic links, a folder for each group: images to look through in a file manager."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from likewise.errors import LikewiseError, UsageError
-from likewise.files import reason_of, write_json
+from likewise.files import reason_of, replacing_folder, write_json
 from likewise.images.manifest import display
 from likewise.inference.table_files import one_line
 
@@ -64,42 +62,30 @@ def write_links(folder: Path, groups: Iterable[tuple[str, Iterable[tuple[Path, s
     Raises:
         LikewiseError: links cannot be made here. The folder of before is kept.
     """
-    temporary: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        parent = Path(os.path.realpath(folder.parent))
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=parent))
-        temporary.chmod(0o755)
-        count = 0
-        for name, images in groups:
-            (temporary / name).mkdir()
-            taken: set[str] = set()
-            for path, image_id in images:
-                link = temporary / name / _free(safe_name(path.name), image_id, taken)
-                link.symlink_to(_target(path, link.parent))
-                count += 1
-        write_json(temporary / MARKER, {"format": 1, "links": count})
-        _put(temporary, parent / folder.name)
-    except (OSError, NotImplementedError) as error:
-        raise LikewiseError(
-            f"could not make links in {one_line(display(str(folder)))}: {reason_of(error)}. Where "
-            "the file system has no symbolic links (Windows without developer mode, exFAT), use "
-            "`likewise groups --out groups.csv`"
-        ) from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+    place = Path(os.path.realpath(folder.parent)) / folder.name
+    with replacing_folder(place) as temporary:
+        try:
+            count = _link_all(temporary, groups)
+            write_json(temporary / MARKER, {"format": 1, "links": count})
+        except (OSError, NotImplementedError) as error:
+            raise LikewiseError(
+                f"could not make links in {one_line(display(str(folder)))}: {reason_of(error)}. "
+                "Where the file system has no symbolic links (Windows without developer mode, "
+                "exFAT), use `likewise groups --out groups.csv`"
+            ) from error
     return count
 
 
-def _put(new: Path, place: Path) -> None:
-    if not place.exists():
-        new.rename(place)
-        return
-    old = new.with_name(f"{new.name}.old")
-    place.rename(old)
-    new.rename(place)
-    shutil.rmtree(old)
+def _link_all(folder: Path, groups: Iterable[tuple[str, Iterable[tuple[Path, str]]]]) -> int:
+    count = 0
+    for name, images in groups:
+        (folder / name).mkdir()
+        taken: set[str] = set()
+        for path, image_id in images:
+            link = folder / name / _free(safe_name(path.name), image_id, taken)
+            link.symlink_to(_target(path, link.parent))
+            count += 1
+    return count
 
 
 def _target(path: Path, folder: Path) -> Path:

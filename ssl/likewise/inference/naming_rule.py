@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from likewise.evaluation.calibration import FEWEST, Calibration
-from likewise.evaluation.threshold import percent
 from likewise.inference.open_set import (
     Trials,
     fewest_classes,
@@ -26,6 +25,7 @@ from likewise.inference.open_set import (
 )
 from likewise.inference.weighed_strangers import weighed
 from likewise.notebook import Displayed
+from likewise.wording import rate
 
 Source = Literal["classes", "answers", "images", "few classes", "nothing"]
 
@@ -64,14 +64,14 @@ class NamingRule(Displayed):
             return "no threshold: everything but copies of exemplars is unknown"
         about = "about" if self.source == "answers" else "at most"
         text = (
-            f"named from a similarity of {self.similarity:.3f}: {about} {percent(self.far)} of the "
+            f"named from a similarity of {self.similarity:.3f}: {about} {rate(self.far)} of the "
             f"images of no class are named"
         )
         if self.far_interval is not None:
             text += f" ({_between(self.far_interval)})"
         if self.frr is not None and self.frr_interval is not None:
             text += (
-                f", about {percent(self.frr)} ({_between(self.frr_interval)}) of the others are "
+                f", about {rate(self.frr)} ({_between(self.frr_interval)}) of the others are "
                 "called unknown"
             )
         return text
@@ -144,8 +144,8 @@ def _from_images(
         return NamingRule(threshold_above(population, far), "images", far, notes=(note,))
     found = weighed(far, population, evidence, calibration)
     notes = (
-        f"{calibration.answers:,} answers cannot promise that at most {percent(far)} of the images "
-        f"of no class are named, at best {percent(found.smallest)} (rule of three); below that the "
+        f"{calibration.answers:,} answers cannot promise that at most {rate(far)} of the images "
+        f"of no class are named, at best {rate(found.smallest)} (rule of three); below that the "
         "curve's shape is trusted. Label more, or ask for a higher --far",
     )
     accept, reject = found.false_accept, found.false_reject
@@ -172,14 +172,14 @@ def _from_few(far: float, trials: Trials) -> NamingRule:
         )
         return NamingRule(math.inf, "nothing", 0.0, notes=(note,))
     note = (
-        f"{classes} classes promise at best that {percent(least)} of the images of no class are "
-        f"named; {wanted} classes would promise {percent(far)}"
+        f"{classes} classes promise at best that {rate(least)} of the images of no class are "
+        f"named; {wanted} classes would promise {rate(far)}"
     )
     return NamingRule(similarity, "few classes", least, notes=(note,))
 
 
 def _between(interval: tuple[float, float]) -> str:
-    low, high = (percent(each) for each in interval)
+    low, high = (rate(each) for each in interval)
     return f"{low} to {high}"
 
 

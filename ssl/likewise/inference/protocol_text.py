@@ -5,6 +5,7 @@ from typing import Any
 
 from likewise.evaluation.protocol import Point, Protocol
 from likewise.evaluation.threshold import Rate
+from likewise.wording import percent
 
 
 def protocol_json(protocol: Protocol) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def protocol_lines(protocol: Protocol) -> list[str]:
     lines = [
         f"{protocol.same:,} same and {protocol.different:,} different pairs with a truth",
         f"AUC {protocol.auc:.4f}{_bracket(*protocol.auc_interval)}",
-        f"EER {protocol.eer:.2%}{_bracket(*protocol.eer_interval, percent=True)} "
+        f"EER {percent(protocol.eer, 2)}{_bracket(*protocol.eer_interval, share=True)} "
         f"at a similarity of {protocol.eer_threshold:.3f}",
         "",
         f"{'wanted FAR':>12}  {'threshold':>9}  {'FAR':<24}  FRR",
@@ -67,13 +68,13 @@ def _point_json(point: Point) -> dict[str, Any]:
 
 
 def _share(rate: Rate) -> str:
-    return f"{rate.value:.2%}{_bracket(rate.low, rate.high, percent=True)}"
+    return f"{percent(rate.value, 2)}{_bracket(rate.low, rate.high, share=True)}"
 
 
-def _bracket(low: float, high: float, percent: bool = False) -> str:
+def _bracket(low: float, high: float, share: bool = False) -> str:
     if not (math.isfinite(low) and math.isfinite(high)):
         return ""
-    return f" [{low:.2%} {high:.2%}]" if percent else f" [{low:.4f} {high:.4f}]"
+    return f" [{100 * low:.2f} {100 * high:.2f}]" if share else f" [{low:.4f} {high:.4f}]"
 
 
 def _number(value: float) -> float | None:

@@ -108,10 +108,10 @@ class ImageSearch:
     def __init__(self, workspace: Workspace, *, once: bool = False) -> None:
         """Open the newest embeddings and their index.
 
-        ``once`` leaves the index alone: reading all vectors is quicker for a single question.
+        ``once`` leaves an index here alone: reading all vectors is quicker for a single question.
 
         Raises:
-            LikewiseError: no images, no embeddings, or a file is damaged.
+            LikewiseError: no images, no embeddings, a file is damaged, or Milvus is out of reach.
         """
         self.workspace = workspace
         self.images = open_images(workspace.require())
@@ -124,7 +124,8 @@ class ImageSearch:
         self.waiting = len(self.images) - there
         self._all = there == len(ids)
         self._folders: dict[tuple[str, ...], Int64[np.ndarray, " M"]] = {}
-        self._search = (_exactly if once else _with_index)(self.embeddings)
+        here = once and self.embeddings.place is None
+        self._search = (_exactly if here else _with_index)(self.embeddings)
 
     def like(self, image: str | Path, top: int = 10, within: Sequence[str | Path] = ()) -> Hits:
         """The images most similar to a file, itself left out.
@@ -208,9 +209,7 @@ def _exactly(embeddings: Embeddings) -> Nearest:
 
 
 def _with_index(embeddings: Embeddings) -> Nearest:
-    from likewise.neighbours.searcher import Searcher
-
-    return Searcher(embeddings).search
+    return embeddings.searcher.search
 
 
 def search(workspace: Workspace, settings: Search) -> Hits:

@@ -14,6 +14,7 @@ from likewise.inference.balance import Balance
 from likewise.inference.table_files import one_line
 from likewise.inference.telling import Told
 from likewise.notebook import Displayed
+from likewise.wording import counted, percent
 
 COLUMNS = ("path", "id", "group", "sure", "by", "outlier", "similarity")
 DOUBTFUL = 0.9
@@ -83,7 +84,10 @@ class GroupsFound(Displayed):
             "grouped": int(known.sum()),
             "answered": int((known & told.answered).sum()),
             "spread": int((known & ~told.answered).sum()),
+            "alone": int(told.alone.sum()),
             "undiscovered": told.undiscovered,
+            "checked": told.checked,
+            "agreed": told.agreed,
             "model": self.model,
             "waiting": self.waiting,
             "balance": self.balance.as_json(),
@@ -133,6 +137,8 @@ class GroupsFound(Displayed):
         ]
 
     def _by(self, place: int) -> str | None:
+        if self.told.alone[place]:
+            return "answers"
         if self.told.groups[place] < 0:
             return None
         return "answers" if self.told.answered[place] else "spread"
@@ -140,11 +146,9 @@ class GroupsFound(Displayed):
     def as_text(self) -> str:
         """What a person reads."""
         told = self.as_json()
-        lines = [
-            *self.summary(),
-            "",
-            f"{'group':<12}{'images':>8}{'answered':>10}{'sure':>7}  example",
-        ]
+        lines = self.summary()
+        if told["groups"]:
+            lines += ["", f"{'group':<12}{'images':>8}{'answered':>10}{'sure':>7}  example"]
         for each in told["groups"][:_SHOWN]:
             example = one_line(each["examples"][0])
             lines.append(
@@ -167,11 +171,24 @@ class GroupsFound(Displayed):
             f"answers, {int(known.sum()) - answered:,} spread from these (embedding of "
             f"{self.model})",
             self.balance.as_text(),
-            f"about {told.undiscovered:.0%} of the images are of groups that nobody met yet",
+            *self._alone(),
+            f"about {percent(told.undiscovered)} of the images are of groups that nobody met yet",
         ]
+        if told.checked:
+            lines.append(
+                f"checked by {told.checked:,} answers that nothing learns from, on pairs told to "
+                f"be in one group: {told.agreed:,} agree"
+            )
         if self.waiting:
-            lines.append(f"note: {self.waiting:,} images have no embedding; `likewise embed`")
+            lines.append(
+                f"note: {counted(self.waiting, 'image')} without an embedding; `likewise embed`"
+            )
         return lines
+
+    def _alone(self) -> list[str]:
+        count = int(self.told.alone.sum())
+        like = "is alone: by answers it is" if count == 1 else "are alone: by answers they are"
+        return [f"{counted(count, 'image')} {like} like no other so far"] if count else []
 
     def remarkable(self) -> list[tuple[str, list[int]]]:
         """Places of the images to look at, by what they are; only what there is."""

@@ -21,6 +21,7 @@ from likewise.inference.table_files import check_suffix, one_line, write_table
 from likewise.inference.telling import tell
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Groups
+from likewise.wording import counted
 from likewise.workspace import Workspace
 
 _DRAWN, _TILES = 30, 18
@@ -138,7 +139,7 @@ def sheet(found: GroupsFound) -> bytes:
     for group in range(min(_DRAWN, found.balance.groups)):
         places = found.members(group)
         answered = int(found.told.answered[places].sum())
-        told = f"{len(places):,} images, {answered:,} answered"
+        told = f"{counted(len(places), 'image')}, {answered:,} answered"
         cells = [_cell(found, place) for place in places[:_TILES]]
         rows.append(Row(found.name(group), told, cells, count=len(places)))
     for name, told, places in (
@@ -149,8 +150,12 @@ def sheet(found: GroupsFound) -> bytes:
             cells = [_cell(found, place) for place in places[:_TILES]]
             rows.append(Row(name, told, cells, count=len(places)))
     more = found.balance.groups - _DRAWN
-    title = f"{found.balance.groups:,} groups of {len(found.told.rows):,} images"
-    return draw_groups(title, rows, f"{more:,} more groups are not drawn" if more > 0 else "")
+    known = int((found.told.groups >= 0).sum())
+    title = (
+        f"{counted(found.balance.groups, 'group')}, {known:,} of "
+        f"{counted(len(found.told.rows), 'image')}"
+    )
+    return draw_groups(title, rows, f"{counted(more, 'more group')} not drawn" if more > 0 else "")
 
 
 def _cell(found: GroupsFound, place: int) -> Cell:

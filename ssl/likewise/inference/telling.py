@@ -1,6 +1,6 @@
 """The group of every image: from answers where there are some, spread where that is sure."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,24 @@ from jaxtyping import Bool, Float32, Float64, Int, Int64
 from likewise.answers.duels import NO_SCORE, score_of
 from likewise.answers.ledger import Ledger
 from likewise.answers.placement import Placement, with_calibrated
-from likewise.answers.reserved import reserved
+from likewise.answers.rates import ErrorRates as AnnotatorRates
+from likewise.answers.reserved import reserved, unspoilt
+from likewise.answers.standing import Answer
 from likewise.errors import LikewiseError
-from likewise.evaluation.prospects import belief_on
+from likewise.evaluation.prospects import belief_on, pairs_behind
 from likewise.images.store import Images
+from likewise.inference.tempering import NOTHING_CHECKED, Checked, tempered
 from likewise.models.runs import run_with
 from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings
-from likewise.training.spread import ABSTAIN, Trust, placed_alone, spread, trust_in
+from likewise.training.spread import (
+    ABSTAIN,
+    LEAST,
+    Spread,
+    Trust,
+    placed_alone,
+    spread,
+    trust_in,
+)
 from likewise.workspace import Workspace
 
 _NEAREST = 10
@@ -30,9 +41,11 @@ class Told:
     rows: Int64[np.ndarray, " N"]
     """Of `Images`."""
     groups: Int64[np.ndarray, " N"]
-    """0 to G - 1, the largest first; -1 where it cannot be told."""
+    """0 to G - 1, the largest first, each of two images or more; -1 where there is none."""
+    alone: Bool[np.ndarray, " N"]
+    """By answers like no other image so far, so in no group."""
     confidence: Float64[np.ndarray, " N"]
-    """Chance that this is the group, 0 to 1; 0 where it cannot be told."""
+    """Chance that this is the group, or that there is none, 0 to 1; 0 where it cannot be told."""
     answered: Bool[np.ndarray, " N"]
     """Whether answers placed it; the others follow from the embedding."""
     similarity: Float64[np.ndarray, " N"]
@@ -41,6 +54,10 @@ class Told:
     """In no group, and unusually far from everything."""
     undiscovered: float
     """Estimated share of images whose group has no answer yet (Good-Turing), 0 to 1."""
+    checked: int = 0
+    """Answers kept for calibration on pairs that spreading put into one group."""
+    agreed: int = 0
+    """How many of these are "similar"."""
 
 
 def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: Ledger) -> Told:
@@ -52,35 +69,79 @@ def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: L
     ids = [str(each) for each in embeddings.ids]
     here = np.fromiter((each in images.positions for each in ids), bool, len(ids))
     gone = [each for each, there in zip(ids, here, strict=True) if not there]
-    placement = _placed(embeddings, ledger, gone)
+    belief, settled = belief_on(embeddings, ledger, gone), ledger.settled()
+    placement = belief.placement()
     neighbours, similarities = embeddings.neighbours()
+    answered = np.zeros(len(ids), bool)
+    answered[placement.rows] = True
     if _duelled(ledger):  # placed images lay near each other already: they cannot tell of others
-        found = placed_alone(placement, len(ids))
+        found, checked = placed_alone(placement, len(ids)), NOTHING_CHECKED
     else:
         trust = _earlier_trust(workspace, embeddings, placement)
         found = spread(neighbours, similarities, placement, here, trust)
-    answered = np.zeros(len(ids), bool)
+        checked = _checked(workspace, embeddings, settled, found.groups, belief.rates)
+        found = _sure_enough(found, answered, tempered(found.confidence, answered, checked))
+    placement = _with_measuring(placement, embeddings, settled)
+    found.groups[placement.rows] = placement.groups
+    found.confidence[placement.rows] = placement.confidence
     answered[placement.rows] = True
     near = mean_similarity(neighbours, similarities, here)
     outlier = (found.groups == ABSTAIN) & far_out(near, here)
     kept = np.flatnonzero(here)
+    groups, alone = of_several(found.groups[kept])
     return Told(
         rows=np.array([images.positions[ids[row]] for row in kept.tolist()], np.int64),
-        groups=by_size(found.groups[kept]),
+        groups=by_size(groups),
+        alone=alone,
         confidence=found.confidence[kept],
         answered=answered[kept],
         similarity=near[kept],
         outlier=outlier[kept],
         undiscovered=float(placement.undiscovered),
+        checked=len(checked.same),
+        agreed=int(checked.same.sum()),
     )
 
 
-def _placed(embeddings: Embeddings, ledger: Ledger, gone: Collection[str]) -> Placement:
+def _checked(
+    workspace: Workspace,
+    embeddings: Embeddings,
+    answers: Sequence[Answer],
+    groups: Int64[np.ndarray, " N"],
+    rates: AnnotatorRates,
+) -> Checked:
+    """The answers that measure, on pairs that are told to be in one group."""
+    rows = embeddings.positions
+    known = [each for each in unspoilt(answers) if rows.keys() >= set(each.pair)]
+    ends = np.array([[rows[image] for image in each.pair] for each in known], np.int64)
+    ends = ends.reshape(-1, 2)
+    together = (groups[ends[:, 0]] >= 0) & (groups[ends[:, 0]] == groups[ends[:, 1]])
+    used = [known[place] for place in np.flatnonzero(together).tolist()]
+    errors = [(own.miss, own.false) for own in (rates.of(each.annotator) for each in used)]
+    return Checked(
+        rows=ends[together],
+        same=np.array([each.verdict == "similar" for each in used], bool),
+        errors=np.array(errors, np.float64).reshape(-1, 2),
+        weights=pairs_behind(workspace, used, ()),
+    )
+
+
+def _sure_enough(
+    found: Spread, placed: Bool[np.ndarray, " N"], confidence: Float64[np.ndarray, " N"]
+) -> Spread:
+    """What is still told with this confidence."""
+    kept = placed | (confidence >= LEAST)
+    return Spread(np.where(kept, found.groups, ABSTAIN), np.where(kept, confidence, 0.0))
+
+
+def _with_measuring(
+    placement: Placement, embeddings: Embeddings, answers: Sequence[Answer]
+) -> Placement:
     """What all answers tell, those that measure too."""
-    belief, rows = belief_on(embeddings, ledger, gone), embeddings.positions
-    similar = (each for each in reserved(ledger.settled()) if each.verdict == "similar")
+    rows = embeddings.positions
+    similar = (each for each in reserved(answers) if each.verdict == "similar")
     pairs = ((rows[each.a], rows[each.b]) for each in similar if rows.keys() >= set(each.pair))
-    return with_calibrated(belief.placement(), pairs)
+    return with_calibrated(placement, pairs)
 
 
 def _duelled(ledger: Ledger) -> bool:
@@ -120,6 +181,16 @@ def _parent(workspace: Workspace, fingerprint: str) -> str | None:
         return run_with(workspace, fingerprint).parent
     except LikewiseError:
         return None  # its run was removed
+
+
+def of_several(
+    groups: Int64[np.ndarray, " N"],
+) -> tuple[Int64[np.ndarray, " N"], Bool[np.ndarray, " N"]]:
+    """The groups of two images or more, and whose group had nobody else."""
+    known = groups >= 0
+    counts = np.bincount(groups[known], minlength=1)
+    alone = known & (counts[groups] == 1)
+    return np.where(alone, ABSTAIN, groups), alone
 
 
 def by_size(groups: Int64[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:

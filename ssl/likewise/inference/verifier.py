@@ -17,7 +17,7 @@ from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.calibration import FEWEST
 from likewise.evaluation.prospects import belief_on, drawn_for, rates_with
-from likewise.evaluation.threshold import Threshold, percent
+from likewise.evaluation.threshold import Threshold
 from likewise.evaluation.verdict import Judgement, judge
 from likewise.images.look import Look
 from likewise.images.manifest import display
@@ -25,6 +25,7 @@ from likewise.images.store import open_images
 from likewise.neighbours.pictures import embed_picture
 from likewise.neighbours.vectors import load_embeddings
 from likewise.notebook import Displayed
+from likewise.wording import percent, rate
 from likewise.workspace import Workspace
 
 
@@ -69,10 +70,11 @@ class Verified(Displayed):
         """What a person reads."""
         judgement, lines = self.judgement, [f"{self.judgement.verdict}"]
         lines[0] += f": similarity {self.similarity:.3f}"
-        if judgement.probability is not None:
+        chance, low, high = judgement.probability, judgement.low, judgement.high
+        if chance is not None and low is not None and high is not None:
             lines[0] += (
-                f", the same with a probability of {judgement.probability:.1%} "
-                f"(95 %: {judgement.low:.1%} to {judgement.high:.1%})"
+                f", the same with a probability of {percent(chance, 1)} "
+                f"(95 %: {percent(low, 1)} to {percent(high, 1)})"
             )
         if self.threshold is not None:
             lines.append(f"{self.threshold.as_text()} ({self.threshold.answers:,} answers)")
@@ -196,7 +198,7 @@ class Verifier:
         if self.smallest > self.far:
             return (
                 f"{self.threshold.answers:,} answers cannot promise a false-accept rate of "
-                f"{percent(self.far)}, at best {percent(self.smallest)} (rule of three); below "
+                f"{rate(self.far)}, at best {rate(self.smallest)} (rule of three); below "
                 "that the curve's shape is trusted. Label more, or ask for a higher --far",
             )
         return ()

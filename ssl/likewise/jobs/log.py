@@ -12,8 +12,8 @@ _CONTROL = re.compile(
     r"|\x1b[@-Z\\-_]"
 )
 _BAR = re.compile(
-    r"(?P<task>[^:]+): (?P<done>[\d,]+)/(?P<total>[\d,]+) (?P<unit>\w+), (?P<rate>[\d,]+)/s, "
-    r"(?P<left>[\d,]+) s left"
+    r"(?P<task>[^:]+): (?P<done>[\d,]+)/(?P<total>[\d,]+) (?P<unit>\w+)"
+    r"(, (?P<rate>[\d,]+)/s, (?P<left>[\d,]+) s left)?"
 )
 
 
@@ -25,9 +25,9 @@ class Bar:
     done: int
     total: int
     unit: str
-    rate: int
-    """A second."""
-    left: int
+    rate: int | None
+    """A second; None where there was not enough to tell."""
+    left: float | None
     """Seconds."""
 
 
@@ -70,11 +70,19 @@ def bar_of(line: str) -> Bar | None:
     found = _BAR.fullmatch(line)
     if found is None:
         return None
-    task, unit = found["task"], found["unit"]
-    done, total, rate, left = (
-        int(found[name].replace(",", "")) for name in ("done", "total", "rate", "left")
+    rate, left = found["rate"], found["left"]
+    return Bar(
+        task=found["task"],
+        done=_number(found["done"]),
+        total=_number(found["total"]),
+        unit=found["unit"],
+        rate=None if rate is None else _number(rate),
+        left=None if left is None else float(_number(left)),
     )
-    return Bar(task, done, total, unit, rate, left)
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
 
 
 def last_bar(lines: list[str]) -> Bar | None:

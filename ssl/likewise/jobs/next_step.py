@@ -13,6 +13,7 @@ from likewise.jobs.job import Steps
 from likewise.jobs.records import Record, records_of
 from likewise.neighbours.vectors import IDS, embedded
 from likewise.settings import Common, Pretrain
+from likewise.wording import counted
 from likewise.workspace import Workspace
 
 IMAGES_SEEN = 48_000
@@ -138,7 +139,8 @@ def next_step(held: Holdings) -> Suggestion:
 def _why_answer(held: Holdings) -> str:
     if held.answers < FIRST_ANSWERS:
         return f"{held.answers:,} of the first {FIRST_ANSWERS} answers are there."
-    return f"{held.new:,} answers are new since the last fine-tuning; fine-tune from {NEW_ANSWERS}."
+    new = counted(held.new, "new answer")
+    return f"{new} since the last fine-tuning; with {NEW_ANSWERS} another one is worth it."
 
 
 def first_model(images: int) -> Steps:

@@ -61,7 +61,7 @@ def watch(workspace: Workspace, job: Job, trainable: int, at: datetime) -> Watch
     if bar is None or not bar.total:
         return Watched("working" if job.active else "", None, None)
     text = f"{bar.done:,} of {bar.total:,} {bar.unit}"
-    return Watched(text, bar.done / bar.total, float(bar.left))
+    return Watched(text, bar.done / bar.total, bar.left)
 
 
 def run_of(job: Job, records: list[Record], lines: list[str]) -> Record | None:
@@ -91,7 +91,7 @@ def _training(
     if left is not None and first:
         left += epochs * rows[-1]["seconds"] / done
     if left is None and bar is not None:
-        left = float(bar.left)
+        left = bar.left
     parts, before = (2, 0 if first else epochs) if record.kind == "finetune" else (1, 0)
     share = (before + done) / (parts * epochs)
     if bar is not None and not rows:

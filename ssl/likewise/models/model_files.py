@@ -13,11 +13,9 @@ from likewise import __version__
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
 from likewise.models.backbones import Architecture, Backbone
+from likewise.models.metadata import FORMAT, HEADED, read_metadata
 from likewise.models.nets import assemble
 
-FORMAT = 1
-HEADED = 2
-"""Format of a model with a head; earlier versions of Likewise cannot read it and say so."""
 _HEAD = "head/"
 """Begins the names of a head's tensors, which no net can have."""
 
@@ -66,22 +64,6 @@ def save_model(file: Path, backbone: Backbone) -> str:
     with replacing(file) as temporary:
         safetensors.torch.save_file(weights, temporary, metadata)
     return fingerprint
-
-
-def read_metadata(file: Path) -> dict[str, str]:
-    """The metadata of a saved model.
-
-    Raises:
-        LikewiseError: the file is missing, damaged, or of a newer format.
-    """
-    try:
-        with safetensors.safe_open(file, framework="pt") as opened:
-            metadata: dict[str, str] = opened.metadata() or {}
-    except (OSError, safetensors.SafetensorError) as error:
-        raise LikewiseError(f"could not read the model {file}: {reason_of(error)}") from error
-    if metadata.get("format") not in (str(FORMAT), str(HEADED)):
-        raise LikewiseError(f"{file} has format {metadata.get('format')}; upgrade Likewise")
-    return metadata
 
 
 def load_model(file: Path) -> Backbone:

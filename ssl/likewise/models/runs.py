@@ -18,7 +18,7 @@ from typing import Any, Literal, get_args
 from likewise import __version__, ranks
 from likewise.errors import LikewiseError, UsageError
 from likewise.files import read_json, write_json, write_text
-from likewise.models.model_files import read_metadata
+from likewise.models.metadata import read_metadata
 from likewise.workspace import Workspace
 
 FORMAT = 1

@@ -19,7 +19,7 @@ import torch
 from torch import distributed as dist
 
 from likewise import ranks
-from likewise.cores import available_cores
+from likewise.cores import own_cores
 from likewise.errors import LikewiseError, LostContact
 from likewise.files import reason_of
 
@@ -127,8 +127,7 @@ def _waiting() -> dist.ProcessGroup:
             f"process {here.number} of {here.count} did not find the others at {where} "
             f"({reason_of(error)}); start them with `torchrun`"
         ) from error
-    # torchrun leaves one thread to each process
-    torch.set_num_threads(max(1, available_cores() // here.local_count))
+    torch.set_num_threads(own_cores())  # torchrun allows each process one, if nothing else is said
     assert isinstance(group, dist.ProcessGroup)
     return group
 

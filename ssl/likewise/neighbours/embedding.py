@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from likewise import ranks
+from likewise.cores import own_cores
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.augmentation import whole_view
 from likewise.images.store import Images, open_images
@@ -25,6 +26,7 @@ from likewise.models.backbones import Backbone, bare, head_on
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import fingerprint_of, load_model
 from likewise.models.runs import Run, finished_run
+from likewise.models.threads import Threads
 from likewise.models.together import all_wait, from_first, require_same, together
 from likewise.neighbours.parts import Part, Source, joined, next_number, parts_in
 from likewise.neighbours.vectors import load_embeddings, renew, write_embeddings
@@ -47,6 +49,8 @@ class Embedded(Displayed):
     dim: int
     images_per_second: float
     index: str
+    by_head: bool = False
+    """Whether the model's head mapped vectors that its parent had made."""
 
     def as_json(self) -> dict[str, Any]:
         """The fields of the command contract."""
@@ -54,9 +58,13 @@ class Embedded(Displayed):
 
     def as_text(self) -> str:
         """What a person reads."""
+        if self.new:
+            how = f"{self.new:,} of them new ({self.images_per_second:,.0f} images/s)"
+        else:
+            how = "mapped by its head at once" if self.by_head else "none of them new"
         return (
             f"{self.model} ({self.fingerprint}): {self.images:,} images in {self.dim} dimensions, "
-            f"{self.new:,} of them new ({self.images_per_second:,.0f} images/s)\n"
+            f"{how}\n"
             f"index: {self.index}\n"
             "next: `likewise label`, or `likewise evaluate` where the classes are known"
         )
@@ -73,6 +81,8 @@ def embed(workspace: Workspace, settings: Embed) -> Embedded:
     """
     if settings.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
+    if settings.threads < 0:
+        raise UsageError("--threads must be 0 or more")
     images = open_images(workspace.require())
     run = finished_run(workspace, settings.model)
     with together(), workspace.lock("embeddings"):
@@ -115,6 +125,7 @@ def _embed(
         dim=backbone.dim,
         images_per_second=new / max(seconds, 1e-9),
         index=index,
+        by_head=before.head is not None,
     )
 
 
@@ -134,6 +145,7 @@ def _through_the_net(
     require_same((number, len(missing)), "images or vectors")
     if not missing:
         return
+    threads = Threads(settings.threads or own_cores(), fixed=settings.threads > 0)
     machine = machine_for(backbone, settings)
     each = f", each of {rank.count} processes a share" if rank.count > 1 else ""
     say(f"{run.name}: embedding {len(missing):,} of {len(images):,} images ({machine}{each})")
@@ -148,6 +160,7 @@ def _through_the_net(
         ):
             part.add(embed_views(backbone, machine, views))
             advance(len(views))
+            threads.adapt()
     all_wait()
 
 

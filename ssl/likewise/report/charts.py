@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Int64
 
 from likewise.evaluation.metrics import auc, equal_error_rate
 from likewise.evaluation.metrics import roc as roc_curve
-from likewise.report.page import Html, box, escape, legend, percent
+from likewise.report.page import Html, box, escape, legend
+from likewise.wording import percent
 
 _WIDE, _TALL = 300, 150
 _POINTS = 300

@@ -4,18 +4,9 @@ from likewise.answers.agreement import Agreement, Kappa, Reader, agreement
 from likewise.answers.ledger import Conflict
 from likewise.answers.outlook import Person, people
 from likewise.answers.standing import VERDICTS
-from likewise.report.page import (
-    Html,
-    Section,
-    Table,
-    box,
-    chance,
-    heading,
-    paragraph,
-    percent,
-    table,
-)
-from likewise.report.subject import Subject
+from likewise.report.page import Html, Section, Table, box, chance, heading, paragraph, table
+from likewise.report.subject import PROBABLY, Subject
+from likewise.wording import percent
 
 _DOUBTS, _CONFLICTS, _CHAIN = 6, 3, 6
 _PEOPLE = 20
@@ -31,7 +22,7 @@ def answers_section(subject: Subject) -> Section | None:
     named = people(standing.answers(), subject.now)
     agreed = agreement(ledger, subject.settings.seed)
     conflicts, disputes = ledger.contradictions(), ledger.disputes()
-    doubts = list(subject.doubts.items())
+    doubts, wrong = len(subject.doubts), len(subject.wrong)
     lead = (
         f"{len(standing):,} answers by {_people(len(named))}: {said}. "
         f"{agreement_words(agreed.overall, len(named))}"
@@ -41,17 +32,22 @@ def answers_section(subject: Subject) -> Section | None:
         counts = (
             f"{_count(len(conflicts), 'answer contradicts', 'answers contradict')} what older ones "
             f"imply, {_count(len(disputes), 'pair is', 'pairs are')} undecided between people, and "
-            f"{_count(len(doubts), 'pair has an answer', 'pairs have an answer')} that is probably "
-            "wrong, given all others and what the images look like. They are kept, and can be put "
-            "right on the Review page of `likewise label`."
+            f"{_count(wrong, 'pair has an answer', 'pairs have an answer')} that is probably "
+            f"wrong ({percent(PROBABLY)} and more), given all others and what the images look like"
+            f"{_maybe(doubts - wrong)}. They are kept, and can be put right on the Review page of "
+            "`likewise label`."
         )
     body = [table(_table(named, agreed)), paragraph(counts)]
     if doubts:
-        body += [heading("Probably wrong, the surest first"), box("pairs", _doubts(subject))]
+        body += [heading("Worth another look"), box("pairs", _doubts(subject))]
     shown = [_conflict(subject, each) for each in conflicts[-_CONFLICTS:]]
     if any(shown):
         body += [heading("Contradictions: each line is a chain of answers"), *shown]
     return Section("The answers", lead, body)
+
+
+def _maybe(count: int) -> str:
+    return f"; {_count(count, 'other', 'others')} may be" if count else ""
 
 
 def _people(count: int) -> str:

@@ -5,11 +5,13 @@ from collections import Counter
 import numpy as np
 
 from likewise.answers.standing import Answer
+from likewise.evaluation.truth import with_mate
 from likewise.inference.sorted_images import DOUBTFUL, GroupsFound
 from likewise.report.charts import group_sizes
-from likewise.report.page import Html, Section, box, chance, escape, heading, paragraph, percent
+from likewise.report.page import Html, Section, box, chance, escape, heading, paragraph
 from likewise.report.similar import nearest_of
 from likewise.report.subject import MEASURED, Subject
+from likewise.wording import counted, percent
 
 _LARGEST, _SMALLEST, _TILES = 8, 3, 10
 _PAIRS = 6
@@ -31,20 +33,20 @@ def groups_section(subject: Subject) -> Section | None:
         "that nobody met yet."
     )
     sizes = np.bincount(told.groups[told.groups >= 0])
-    several = int((sizes > 1).sum())
-    alone = f", {balance.singletons:,} of them of a single image" if balance.singletons else ""
-    even = (
-        f"{balance.groups:,} groups{alone}; the largest has {balance.largest:,} images. They are "
-        f"as even as {balance.effective:,.1f} groups of equal size would be (evenness "
-        f"{balance.evenness:.2f} of 1)."
-    )
+    even = f"{counted(balance.groups, 'group')}; the largest has {balance.largest:,} images."
+    if balance.groups > 1:
+        even += (
+            f" They are as even as {balance.effective:,.1f} groups of equal size would be "
+            f"(evenness {balance.evenness:.2f} of 1)."
+        )
+    if alone := int(told.alone.sum()):
+        even += f" {counted(alone, 'image')} more: by answers like no other so far."
     body = [group_sizes(sizes) if balance.groups > 1 else Html(""), paragraph(even, "note")]
-    shown = list(range(min(_LARGEST, several)))
-    rare = [each for each in range(several) if each >= _LARGEST][-_SMALLEST:]
+    shown = list(range(min(_LARGEST, balance.groups)))
+    rare = [each for each in range(balance.groups) if each >= _LARGEST][-_SMALLEST:]
     body += [heading("The largest"), *(_group(subject, found, each) for each in shown)]
     if rare:
-        title = "The smallest of several images"
-        body += [heading(title), *(_group(subject, found, each) for each in rare)]
+        body += [heading("The smallest"), *(_group(subject, found, each) for each in rare)]
     body += _places(subject, found, "Outliers, in no group and far from everything", found.outliers)
     doubtful = f"Doubtful members, less than {percent(DOUBTFUL)} sure"
     body += _places(subject, found, doubtful, found.doubtful)
@@ -126,6 +128,7 @@ def _classes(subject: Subject) -> list[Html]:
     if model is None or labels is None:
         return []
     rows = subject.drawn(subject.candidates, MEASURED)
+    rows = rows[with_mate(labels)[rows]]
     found = nearest_of(subject, model, rows).rows
     totals = Counter(str(labels[row]) for row in rows.tolist())
     examples: dict[tuple[str, str], list[tuple[int, int]]] = {}

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from likewise.answers.outlook import people
+from likewise.evaluation.evaluate import Evaluation
 from likewise.evaluation.forecast import MORE, points
 from likewise.evaluation.scores import Metric
 from likewise.evaluation.table import ModelScores
-from likewise.report.page import Card, percent
+from likewise.report.page import Card
 from likewise.report.subject import Subject, why_kept
+from likewise.wording import counted, percent
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def _learnt(subject: Subject) -> list[str]:
         return [f"A model ({subject.lineage[-1].name}) {done}, but has not embedded the images."]
     evaluation = subject.evaluation
     if evaluation is not None:
-        return _on_truth(subject, evaluation.models[-1], _before(subject, evaluation.models))
+        return _on_truth(subject, evaluation)
     found, told = subject.groups, subject.prospects
     said = []
     if told is not None and told.forecast.now is not None:
@@ -69,8 +71,8 @@ def _learnt(subject: Subject) -> list[str]:
     if found is not None and found.balance.groups:
         known = int((found.told.groups >= 0).sum())
         said.append(
-            f"{found.balance.groups:,} groups were found, with {known:,} of "
-            f"{len(found.told.rows):,} images in them."
+            f"{counted(found.balance.groups, 'group')} found, with {known:,} of "
+            f"{len(found.told.rows):,} images."
         )
     return said or [
         f"A model ({subject.after.model}) has looked at {len(subject.after.ids):,} images without "
@@ -78,7 +80,11 @@ def _learnt(subject: Subject) -> list[str]:
     ]
 
 
-def _on_truth(subject: Subject, last: ModelScores, before: ModelScores) -> list[str]:
+def _on_truth(subject: Subject, evaluation: Evaluation) -> list[str]:
+    last, before = evaluation.models[-1], _before(subject, evaluation.models)
+    queries, mated = last.scores.images, evaluation.mated
+    if not mated:
+        return [f"None of {queries:,} images has another one of its class to be found by."]
     recall, purity = last.scores.values["recall@1"], last.scores.values["map@r"]
     was, pure = (
         f" ({before.name}: {percent(before.scores.values[metric])})"
@@ -86,9 +92,11 @@ def _on_truth(subject: Subject, last: ModelScores, before: ModelScores) -> list[
     )
     where = " that were never trained on nor asked about" if subject.images.held_out.any() else ""
     said = [
-        f"For {percent(recall)} of {last.scores.images:,} images{where} the most similar one is "
-        f"of the same class{was}."
+        f"For {percent(recall)} of {mated:,} images{where} the most similar one is of the same "
+        f"class{was}."
     ]
+    if mated < queries:
+        said.append(f"{queries - mated:,} more have no other of their class, so they do not count.")
     if not math.isnan(purity):
         said.append(f"The neighbourhood of an image is {percent(purity)} pure by MAP@R{pure}.")
     return said
@@ -106,9 +114,10 @@ def _sure(subject: Subject) -> list[str]:
     if evaluation is not None:
         last = evaluation.models[-1]
         low, high = last.scores.intervals["recall@1"]
-        said.append(
-            f"The first figure lies between {percent(low)} and {percent(high)} (95 % interval)."
-        )
+        if not math.isnan(low):
+            said.append(
+                f"The first figure lies between {percent(low)} and {percent(high)} (95 % interval)."
+            )
         said.append(gain_words(last, _before(subject, evaluation.models)))
     told = subject.prospects
     if evaluation is None and told is not None and told.forecast.now is not None:
@@ -124,9 +133,8 @@ def _sure(subject: Subject) -> list[str]:
             f"({percent(at.false_reject.low)} to {percent(at.false_reject.high)})."
         )
     if len(subject.ledger.standing):
-        if subject.doubts:
-            several = "answers are" if len(subject.doubts) > 1 else "answer is"
-            said.append(f"{len(subject.doubts):,} {several} probably wrong.")
+        if wrong := len(subject.wrong):
+            said.append(f"{wrong:,} {'answers are' if wrong > 1 else 'answer is'} probably wrong.")
         if len(people(subject.ledger.standing.answers(), subject.now)) == 1:
             said.append("Only one person answered, so nobody knows how far people agree.")
     elif evaluation is None:

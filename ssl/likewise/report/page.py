@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from likewise.images.manifest import display
 from likewise.inference.table_files import one_line
+from likewise.wording import percent
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """Content security policy: even a mistake in what follows could ask for nothing outside."""
@@ -77,11 +78,6 @@ def render(title: str, about: str, cards: Sequence[Card], sections: Sequence[Sec
         f'<div class="cards">{shown}</div>\n<nav><ol>{contents}</ol></nav>\n{body}'
         "</main>\n</body>\n</html>\n"
     )
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """A share of 1 as text."""
-    return f"{100 * share:.{digits}f} %"
 
 
 def chance(value: float) -> str:

@@ -8,6 +8,7 @@ from jaxtyping import Float64
 
 from likewise.evaluation.plots import tsne
 from likewise.evaluation.sheets import PALETTE, embedding_map, palette_of
+from likewise.evaluation.truth import with_mate
 from likewise.neighbours.vectors import Embeddings
 from likewise.report.page import Html, Section, box, escape, heading, legend, paragraph
 from likewise.report.subject import Rows, Subject
@@ -41,6 +42,8 @@ def neighbours_section(subject: Subject) -> Section | None:
     random = np.random.default_rng(subject.settings.seed)
     some = random.permutation(subject.candidates)[:_LOOKED_AT]
     shown, rest = some[:_RANDOM], some[_RANDOM:]
+    if subject.labels is not None:
+        rest = rest[with_mate(subject.labels)[rest]]
     worst = rest[np.lexsort(_goodness(subject, rest))][:_WORST]
     body = [heading("Drawn at random"), *_queries(subject, shown)]
     if len(worst):

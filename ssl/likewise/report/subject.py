@@ -34,6 +34,8 @@ from likewise.workspace import Workspace
 
 MEASURED = 5_000
 """Images that figures are measured on, at most; of more, a sample."""
+PROBABLY = 0.9
+"""Chance from which on an answer is called probably wrong."""
 
 Rows = Int64[np.ndarray, " n"]
 Labels = Shaped[np.ndarray, " N"]
@@ -112,7 +114,7 @@ class Subject:
 
     @cached_property
     def doubts(self) -> dict[Pair, float]:
-        """Pairs with an answer that is probably wrong, and the chance of it, the surest first.
+        """Pairs with an answer that is rather wrong than right, and the chance, the surest first.
 
         Not those that somebody settled who saw what others said.
         """
@@ -123,6 +125,11 @@ class Subject:
             if decision(self.ledger.answers_on(each.answer.pair)) is None:
                 found.setdefault(each.answer.pair, each.wrong)
         return found
+
+    @property
+    def wrong(self) -> list[Pair]:
+        """Those among the doubts that may be called wrong without a look at them."""
+        return [pair for pair, chance in self.doubts.items() if chance >= PROBABLY]
 
     @cached_property
     def prospects(self) -> Prospects | None:

@@ -61,6 +61,9 @@ class Pretrain(Common):
     """Width of the predictor's bottleneck. 0: a quarter of the projector's."""
     workers: int = -1
     """Processes that make views. -1: chosen from the cores."""
+    threads: int = 0
+    """Threads that compute. 0: as many as there are cores for, fewer while other processes keep
+    these busy. A number: always so many; results are then the same to the bit."""
     precision: Precision = "auto"
     """auto measures which is faster on this machine."""
     device: str = "auto"
@@ -95,6 +98,9 @@ class Embed(Common):
     """Name of a run. [default: the newest model]"""
     batch_size: int = 256
     """Images per forward pass."""
+    threads: int = 0
+    """Threads that compute. 0: as many as there are cores for, fewer while other processes keep
+    these busy. A number: always so many; results are then the same to the bit."""
     precision: Precision = "auto"
     """auto measures which is faster on this machine."""
     device: str = "auto"
@@ -135,6 +141,9 @@ class Finetune(Common):
     """For backbone and adapters: weight of SimSiam's loss on the two views of each image."""
     workers: int = -1
     """Processes that make views. -1: chosen from the cores."""
+    threads: int = 0
+    """Threads that compute. 0: as many as there are cores for, fewer while other processes keep
+    these busy. A number: always so many; results are then the same to the bit."""
     precision: Precision = "auto"
     """auto measures which is faster on this machine."""
     device: str = "auto"

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from likewise import ranks
-from likewise.cores import available_cores
+from likewise.cores import own_cores
 from likewise.images.augmentation import Views
 from likewise.images.store import Images
 from likewise.training.shares import share_out
@@ -144,7 +144,7 @@ def divide_cores(workers: int) -> tuple[int, int]:
     further busy process makes torch's threads wait for each other (the digits of the demo: 670
     images/s with one, 720 without).
     """
-    cores = max(1, available_cores() // ranks.here().local_count)
+    cores = own_cores()
     if workers < 0:
         workers = 0 if cores <= 2 else min(8, cores // 2)
     return workers, max(1, cores - workers)

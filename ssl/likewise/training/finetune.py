@@ -109,7 +109,7 @@ def _depth(settings: Finetune, parent: Run) -> Depth:
 def _check(settings: Finetune) -> None:
     if not 0 <= settings.hold_out < 1:
         raise UsageError("--hold-out must be at least 0 and below 1")
-    for name, least in (("steps", 1), ("batch_size", 4), ("rank", 1)):
+    for name, least in (("steps", 1), ("batch_size", 4), ("rank", 1), ("threads", 0)):
         if getattr(settings, name) < least:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}")
     if min(settings.spread, settings.simsiam) < 0:

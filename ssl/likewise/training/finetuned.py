@@ -6,6 +6,7 @@ from typing import Any
 from likewise.models.runs import Run
 from likewise.notebook import Displayed
 from likewise.training.held_out import Measures
+from likewise.wording import percent
 
 FEW_PAIRS = 20
 """Below so many pairs of a kind the figures are called rough."""
@@ -62,7 +63,7 @@ class Finetuned(Displayed):
             )
         lines = [f"{self.run.name}: {self.parent.name} tuned on {self.answers:,} answers"]
         if self.depth == "head":
-            lines.append(f"a head counts for {self.blend:.0%} of the new embedding")
+            lines.append(f"a head counts for {percent(self.blend)} of the new embedding")
         return "\n".join((*lines, *self._figures(), "next: `likewise embed`"))
 
     def _figures(self) -> list[str]:

@@ -20,6 +20,7 @@ from likewise import ranks
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
 from likewise.models.runs import Run
+from likewise.models.threads import Threads
 from likewise.models.together import any_of_us, from_first
 from likewise.progress import progress, say
 from likewise.settings import Precision
@@ -60,6 +61,7 @@ class Training:
     """Set the learning rates for a progress between 0 and 1."""
     after_epoch: Callable[[dict[str, Any]], dict[str, float]]
     """Measures to add to the epoch's row, which it is given."""
+    threads: Threads
     kept: dict[str, Any] = field(default_factory=dict)
     """Further plain values and tensors that checkpoints keep and bring back."""
 
@@ -97,6 +99,7 @@ def train(
             position.losses.append(loss.item())
             position.step += 1
             advance(size)
+            training.threads.adapt()
             if position.step == training.steps_per_epoch:
                 now = time.perf_counter()
                 position.seconds += now - started

@@ -22,6 +22,7 @@ from likewise.models.model_files import save_model
 from likewise.models.nets import SMALL_IMAGE, build_backbone
 from likewise.models.runs import Run, discard, resumable, start_run
 from likewise.models.simsiam import SimSiam
+from likewise.models.threads import Threads
 from likewise.models.together import (
     from_first,
     one_of_each_machine_first,
@@ -36,6 +37,7 @@ from likewise.training.batches import Request, Rows, divide_cores, epoch_rows, v
 from likewise.training.loop import Position, Training, load_checkpoint, precision_of, train
 from likewise.training.losses import simsiam_loss
 from likewise.training.shares import averaging, gathered, require_enough
+from likewise.wording import percent
 from likewise.workspace import Workspace
 
 WATCHED_IMAGES = 512
@@ -76,7 +78,7 @@ class Pretrained(Displayed):
             f"loss {last['loss']:.3f}",
             f"health: projection std {last['projection_std']:.2f} (1 is ideal, 0 collapsed), "
             f"effective rank {last['effective_rank']:.1f}, "
-            f"{last['neighbour_stability']:.0%} of the neighbours stable",
+            f"{percent(last['neighbour_stability'])} of the neighbours stable",
         ]
         if self.warning:
             lines.append(f"warning: {self.warning}")
@@ -109,6 +111,8 @@ def _check(settings: Pretrain) -> None:
     for name, least in (("views", 2), ("epochs", 1), ("batch_size", 2), ("image_size", 0)):
         if getattr(settings, name) < least:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}")
+    if settings.threads < 0:
+        raise UsageError("--threads must be 0 or more")
     if settings.lr <= 0:
         raise UsageError("--lr must be above 0")
     if 0 < settings.image_size < 8:
@@ -143,7 +147,7 @@ class _Pretraining:
         self.model = SimSiam(self.backbone, width, settings.predictor_dim or width // 4)
         self.model.to(memory_format=torch.channels_last)
         self.workers, threads = divide_cores(settings.workers)
-        torch.set_num_threads(threads)
+        self.threads = Threads(settings.threads or threads, fixed=settings.threads > 0)
         config = config_of(settings) | {"recipe": self.recipe, "images": _digest(images, rows)}
         require_same(config, "settings or images")
         old = from_first(
@@ -180,6 +184,7 @@ class _Pretraining:
             loss_of=self.loss_of,
             set_lr=self.set_lr,
             after_epoch=self.measure,
+            threads=self.threads,
             kept=self.kept,
         )
         position = load_checkpoint(training)
@@ -287,7 +292,7 @@ class _Pretraining:
             f"{self.stored.name}: {architecture.name} at {self.size} px, "
             f"{len(self.rows):,} images, {self.settings.views} views, "
             f"{self.settings.epochs} epochs ({self.machine}, {each}"
-            f"{torch.get_num_threads()} threads, {self.workers} loader processes)"
+            f"{self.threads.most} threads, {self.workers} loader processes)"
         )
         if position.epoch or position.step:
             say(f"going on at epoch {position.epoch + 1}, step {position.step + 1}")

@@ -11,7 +11,8 @@ from jaxtyping import Bool, Float32, Int64
 
 from likewise.answers.placement import Placement
 from likewise.answers.rivals import Rivals
-from likewise.neighbours.index import build_index, neighbour_graph
+from likewise.neighbours.faiss_index import FaissIndex
+from likewise.neighbours.vector_index import neighbour_graph
 from likewise.training.spread import ABSTAIN, Spread
 
 MOST = 10_000
@@ -74,10 +75,12 @@ def sample_of(
     rows = np.sort(np.concatenate((placement.rows[kept], some)))
     mine = np.ascontiguousarray(vectors[rows])
     keys = np.arange(len(rows), dtype=np.int64)
+    index = FaissIndex()
+    index.fill(keys, mine)
     return Sample(
         rows,
         mine,
-        *neighbour_graph(mine, build_index(mine, keys), keys, min(k, len(rows) - 1)),
+        *neighbour_graph(index, keys, mine, min(k, len(rows) - 1)),
         Placement(
             np.searchsorted(rows, placement.rows[kept]),
             placement.groups[kept],

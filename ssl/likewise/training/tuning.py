@@ -19,6 +19,7 @@ from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import save_model
 from likewise.models.runs import Run
 from likewise.models.simsiam import SimSiam
+from likewise.models.threads import Threads
 from likewise.models.together import from_first, require_same
 from likewise.progress import say
 from likewise.settings import Finetune
@@ -61,7 +62,7 @@ class Tuning:
         if settings.depth == "adapters":
             adapt(self.backbone, settings.rank)
         self.workers, threads = divide_cores(settings.workers)
-        torch.set_num_threads(threads)
+        self.threads = Threads(settings.threads or threads, fixed=settings.threads > 0)
         precision = precision_of(run, settings.precision)
         self.machine = pick_machine(settings.device, precision, self._trial)
         dim = self.backbone.dim
@@ -91,6 +92,7 @@ class Tuning:
             loss_of=self.loss_of,
             set_lr=self.set_lr,
             after_epoch=lambda row: {},
+            threads=self.threads,
             kept={"precision": self.machine.precision},
         )
         position = load_checkpoint(training)

@@ -9,36 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
-
 from likewise import ranks
+from likewise.progress.pace import Pace
 
 Advance = Callable[[int], None]
 """Call it with the number of items that were just finished."""
 
 _PLAIN_EVERY_SECONDS = 10.0
 _IN_PLACE_EVERY_SECONDS = 0.5
-
-
-class _Rate(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self.unit = unit
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {self.unit}/s" if speed else "", style="progress.data.speed")
 
 
 def say(text: str) -> None:
@@ -59,6 +37,21 @@ def in_notebook() -> bool:
 
 
 @contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show ``text`` while the block runs, and nothing of it afterwards; only on a terminal."""
+    on_terminal = sys.stderr.isatty() and ranks.here().first
+    if on_terminal:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    try:
+        yield
+    finally:
+        if on_terminal:
+            sys.stderr.write(f"\r{' ' * len(text)}\r")
+            sys.stderr.flush()
+
+
+@contextmanager
 def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Advance]:
     """Show how far ``task`` is: a bar on a terminal, a line every ten seconds elsewhere.
 
@@ -69,25 +62,18 @@ def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iter
     if not ranks.here().first:
         yield lambda count: None
         return
+    pace = Pace(total, done)
     if in_notebook():
         with _line_in_place() as show:
-            yield _lines(task, total, unit, done, _IN_PLACE_EVERY_SECONDS, show)
+            yield _lines(pace, task, unit, _IN_PLACE_EVERY_SECONDS, show)
         return
     if sys.stderr.isatty():
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(unit),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            handle = bar.add_task(task, total=total, completed=done)
-            yield lambda count: bar.advance(handle, count)
+        from likewise.progress.terminal import terminal_bar  # rich: only where it paints
+
+        with terminal_bar(pace, task, unit) as advance:
+            yield advance
         return
-    yield _lines(task, total, unit, done, _PLAIN_EVERY_SECONDS, say)
+    yield _lines(pace, task, unit, _PLAIN_EVERY_SECONDS, say)
 
 
 @contextmanager
@@ -112,22 +98,19 @@ def _line_in_place() -> Iterator[Callable[[str], None]]:
             handle.update({"text/plain": "", "text/html": ""}, raw=True)
 
 
-def _lines(
-    task: str, total: int, unit: str, done: int, every: float, show: Callable[[str], None]
-) -> Advance:
-    """Shows a line at most ``every`` so many seconds."""
-    started = last = time.monotonic()
-    finished = 0
+def _lines(pace: Pace, task: str, unit: str, every: float, show: Callable[[str], None]) -> Advance:
+    """Shows a line at most ``every`` so many seconds; `likewise.jobs.log` reads it."""
+    last = time.monotonic()
 
     def advance(count: int) -> None:
-        nonlocal finished, last
-        finished += count
+        nonlocal last
+        pace.advance(count)
         now = time.monotonic()
         if now - last < every:
             return
         last = now
-        rate = finished / (now - started)
-        left = (total - done - finished) / rate if rate else 0.0
-        show(f"{task}: {done + finished:,}/{total:,} {unit}, {rate:,.0f}/s, {left:,.0f} s left")
+        rate, left = pace.rate, pace.left
+        told = "" if rate is None or left is None else f", {rate:,.0f}/s, {left:,.0f} s left"
+        show(f"{task}: {pace.done:,}/{pace.total:,} {unit}{told}")
 
     return advance

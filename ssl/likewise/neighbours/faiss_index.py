@@ -1,19 +1,60 @@
-"""The neighbour index: FAISS behind an id map, its kind chosen from the number of vectors."""
+"""The neighbour index on this machine: FAISS behind an id map, its kind chosen from the number."""
 
+import functools
 import math
 from pathlib import Path
 
 import faiss
 import numpy as np
-from jaxtyping import Float32, Int64, Shaped
+from jaxtyping import Float32, Int64
 
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
+from likewise.neighbours.vector_index import FLAT_UP_TO, Found, check_questions, check_vectors
 
-FLAT_UP_TO = 200_000
-"""Up to this many vectors the search is exact."""
 _PROBED_SHARE = 1 / 64
 """Share of an inverted index's lists that a query visits."""
+
+
+class FaissIndex:
+    """An index in a file, or in memory alone. It is made anew whenever it is filled."""
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file
+
+    @functools.cached_property
+    def native(self) -> faiss.Index:
+        """FAISS's own index, read when it is first needed.
+
+        Raises:
+            LikewiseError: the file is missing or cannot be read.
+        """
+        if self.file is None or not self.file.is_file():
+            raise LikewiseError("there is no neighbour index yet; run `likewise embed`")
+        return load_index(self.file)
+
+    def fill(self, keys: Int64[np.ndarray, " N"], vectors: Float32[np.ndarray, "N D"]) -> None:
+        """Hold these vectors and no others; see `VectorIndex`."""
+        index = build_index(vectors, keys)
+        if self.file is not None:
+            save_index(index, self.file)
+        self.native = index
+
+    def count(self) -> int:
+        """How many vectors are there."""
+        if self.file is not None and not self.file.is_file():
+            return 0
+        return int(self.native.ntotal)
+
+    def search(self, questions: Float32[np.ndarray, "Q D"], k: int) -> Found:
+        """The ``k`` nearest of each question; see `VectorIndex`."""
+        check_questions(questions, self.native.d, k)
+        similarities, keys = self.native.search(np.ascontiguousarray(questions), k)
+        return keys, np.where(keys < 0, np.float32(-1), similarities)
+
+    def described(self, count: int) -> str:
+        """Which index this is, in words."""
+        return describe(count)
 
 
 def describe(count: int) -> str:
@@ -27,16 +68,9 @@ def build_index(vectors: Float32[np.ndarray, "N D"], keys: Int64[np.ndarray, " N
     """An inner-product index of unit vectors (so similarities are cosines) that answers in keys.
 
     Raises:
-        LikewiseError: a vector is not finite, or a key comes twice (FAISS would take both).
+        LikewiseError: a vector is not finite or not of length 1, or a key comes twice.
     """
-    if len(np.unique(keys)) != len(keys):
-        raise LikewiseError("two images have the same key in the neighbour index")
-    if not np.isfinite(vectors).all():
-        bad = int((~np.isfinite(vectors)).any(axis=1).sum())
-        raise LikewiseError(
-            f"{bad} embedding(s) are not finite; train the model again, or embed with "
-            "--precision float32"
-        )
+    check_vectors(keys, vectors)
     dim = vectors.shape[1]
     if len(vectors) <= FLAT_UP_TO:
         index: faiss.Index = faiss.IndexIDMap2(faiss.IndexFlatIP(dim))
@@ -55,16 +89,6 @@ def build_index(vectors: Float32[np.ndarray, "N D"], keys: Int64[np.ndarray, " N
 
 def _lists(count: int) -> int:
     return int(2 ** round(math.log2(4 * math.sqrt(count))))
-
-
-def key_of(image_id: str) -> int:
-    """The 63-bit key of an image in the index: the first bits of its id."""
-    return int(image_id[:16], 16) >> 1
-
-
-def keys_of(ids: Shaped[np.ndarray, " N"]) -> Int64[np.ndarray, " N"]:
-    """The keys of many images."""
-    return np.array([key_of(str(each)) for each in ids], dtype=np.int64)
 
 
 def save_index(index: faiss.Index, file: Path) -> None:
@@ -87,26 +111,3 @@ def load_index(file: Path) -> faiss.Index:
         return faiss.read_index(str(file))
     except RuntimeError as error:
         raise LikewiseError(f"could not read the index {file}: {reason_of(error)}") from error
-
-
-def neighbour_graph(
-    vectors: Float32[np.ndarray, "N D"], index: faiss.Index, keys: Int64[np.ndarray, " N"], k: int
-) -> tuple[Int64[np.ndarray, "N k"], Float32[np.ndarray, "N k"]]:
-    """The k nearest other images of every image: rows and cosine similarities, nearest first.
-
-    Rows are positions in ``vectors``; places that nothing fills hold row -1, similarity -1.
-    """
-    order = np.argsort(keys)
-    rows = np.full((len(vectors), k), -1, np.int64)
-    similarities = np.full((len(vectors), k), -1.0, np.float32)
-    for start in range(0, len(vectors), 4096):
-        part = np.ascontiguousarray(vectors[start : start + 4096])
-        near, found = index.search(part, k + 1)
-        position = order[np.searchsorted(keys[order], found).clip(max=len(keys) - 1)]
-        position[found < 0] = -1
-        for offset, (line, cosines) in enumerate(zip(position, near, strict=True)):
-            others = (line != start + offset) & (line >= 0)
-            kept = int(min(others.sum(), k))
-            rows[start + offset, :kept] = line[others][:k]
-            similarities[start + offset, :kept] = cosines[others][:k]
-    return rows, similarities

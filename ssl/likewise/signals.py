@@ -1,0 +1,38 @@
+"""SIGTERM ends a command as Ctrl-C does, so that it cleans up behind itself."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP (a terminal that is closed) raise KeyboardInterrupt in the block.
+
+    Where they are ignored, as under ``nohup``, or have a handler, they stay as they are. Processes
+    that are forked meanwhile end at once, as they would have.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    owner = os.getpid()
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if os.getpid() != owner:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise KeyboardInterrupt
+
+    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    numbers = [getattr(signal, each) for each in names if hasattr(signal, each)]
+    ours = [each for each in numbers if signal.getsignal(each) is signal.SIG_DFL]
+    for each in ours:
+        signal.signal(each, interrupt)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
