@@ -13,17 +13,22 @@ import json
 import os
 import re
 import sys
+import time
 import traceback
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import tyro
 
-from likewise import __version__, settings
-from likewise.errors import LikewiseError, UsageError
+from likewise import __version__, ranks, settings
+from likewise.cores import own_cores
+from likewise.errors import LikewiseError, LostContact, UsageError
 from likewise.progress import waiting
 from likewise.signals import interruptible
 from likewise.workspace import Workspace
+
+_GRACE = 3.0
+"""Seconds in which `torchrun` notices that a process has failed."""
 
 
 class Result(Protocol):
@@ -45,6 +50,8 @@ class Command:
     settings: type[settings.Common]
     job: str
     """``module:function``"""
+    together: bool = False
+    """Whether several processes, started by `torchrun`, can share the work."""
     anywhere: bool = False
     """Whether it runs where there is no workspace yet."""
 
@@ -54,9 +61,9 @@ COMMANDS = {
     "sample": Command(settings.Sample, "likewise.images.samples:sample", anywhere=True),
     "ingest": Command(settings.Ingest, "likewise.images.ingest:ingest", anywhere=True),
     "views": Command(settings.Views, "likewise.evaluation.view_sheet:views"),
-    "pretrain": Command(settings.Pretrain, "likewise.training.pretrain:pretrain"),
+    "pretrain": Command(settings.Pretrain, "likewise.training.pretrain:pretrain", together=True),
     "adopt": Command(settings.Adopt, "likewise.training.adopt:adopt"),
-    "embed": Command(settings.Embed, "likewise.neighbours.embedding:embed"),
+    "embed": Command(settings.Embed, "likewise.neighbours.embedding:embed", together=True),
     "label": Command(settings.Label, "likewise.serve:label", anywhere=True),
     "people add": Command(settings.PeopleAdd, "likewise.people:add_person"),
     "people list": Command(settings.PeopleList, "likewise.people:list_people"),
@@ -64,7 +71,7 @@ COMMANDS = {
     "answers export": Command(settings.AnswersExport, "likewise.answers.exchange:export_answers"),
     "answers import": Command(settings.AnswersImport, "likewise.answers.exchange:import_answers"),
     "simulate": Command(settings.Simulate, "likewise.evaluation.annotator:simulate"),
-    "finetune": Command(settings.Finetune, "likewise.training.finetune:finetune"),
+    "finetune": Command(settings.Finetune, "likewise.training.finetune:finetune", together=True),
     "evaluate": Command(settings.Evaluate, "likewise.evaluation.evaluate:evaluate"),
     "search": Command(settings.Search, "likewise.inference.search:search"),
     "verify": Command(settings.Verify, "likewise.inference.verify:verify"),
@@ -92,7 +99,15 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the ``likewise`` command; ends with the contract's exit codes."""
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    if not _rank().alone and os.environ.get("OMP_NUM_THREADS") == "1":
+        os.environ["OMP_NUM_THREADS"] = str(own_cores())  # torchrun's 1 was for want of a number
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    if not _rank().alone:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Threads of gloo that outlive Python's end now and then abort it (pytorch issue 190489).
+        os._exit(code)
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -106,6 +121,7 @@ def run(arguments: list[str]) -> int:
     try:
         name, rest = split_command(arguments)
         parsed = parse(name, rest)
+        _require_one_process(name)
         workspace = Workspace(parsed.workspace)
         if not COMMANDS[name].anywhere:
             workspace.require()
@@ -113,10 +129,13 @@ def run(arguments: list[str]) -> int:
             with waiting(f"likewise {name} starts ..."):
                 job = job_of(name)
             result = job(workspace, parsed)
+    except LostContact as error:
+        return _fail(str(error), error.exit_code, as_json, debug, all_met=True)
     except LikewiseError as error:
         return _fail(str(error), error.exit_code, as_json, debug)
     except KeyboardInterrupt:
-        return _fail("stopped; run the same command again to go on", 1, as_json, debug=False)
+        told = "stopped; run the same command again to go on"
+        return _fail(told, 1, as_json, debug=False, all_met=True)
     except BrokenPipeError:
         return 1
     except Exception as error:
@@ -142,6 +161,15 @@ def split_command(arguments: list[str]) -> tuple[str, list[str]]:
     near = difflib.get_close_matches(arguments[0], COMMANDS, n=1)
     hint = f"did you mean {near[0]!r}?" if near else "`likewise --help` lists the commands"
     raise UsageError(f"no command {arguments[0]!r}; {hint}")
+
+
+def _require_one_process(name: str) -> None:
+    if not COMMANDS[name].together and not ranks.here().alone:
+        able = ", ".join(each for each, command in COMMANDS.items() if command.together)
+        raise UsageError(
+            f"`likewise {name}` is work for one process; start it without torchrun (which can "
+            f"share {able} among several)"
+        )
 
 
 def parse(name: str, arguments: list[str]) -> settings.Common:
@@ -194,8 +222,18 @@ def overview() -> str:
     )
 
 
+def _rank() -> ranks.Rank:
+    """The rank of this process; as if it were alone where the environment is wrong."""
+    try:
+        return ranks.here()
+    except UsageError:
+        return ranks.Rank()
+
+
 def _out(text: str) -> int:
-    """Print a result; return the exit code."""
+    """Print a result, if this is the process that talks; return the exit code."""
+    if not _rank().first:
+        return 0
     try:
         print(text, flush=True)
     except BrokenPipeError:  # `likewise status | head -1`
@@ -204,7 +242,13 @@ def _out(text: str) -> int:
     return 0
 
 
-def _fail(text: str, code: int, as_json: bool, debug: bool) -> int:
+def _fail(text: str, code: int, as_json: bool, debug: bool, *, all_met: bool = False) -> int:
+    if not _rank().first:
+        # What all have met the first one says, and torchrun ends the others while they wait here.
+        time.sleep(_GRACE)
+        if all_met:
+            return code
+        text, as_json = f"process {ranks.here().number}: {text}", False
     if debug:
         traceback.print_exc()
     if as_json:

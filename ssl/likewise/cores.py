@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from likewise import ranks
+
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _PROC = Path("/proc")
 
@@ -18,6 +20,11 @@ def available_cores() -> int:
     """
     cores = len(_allowed()) or os.cpu_count() or 1
     return max(1, min(cores, _quota()))
+
+
+def own_cores() -> int:
+    """The part of them, at least 1, that falls to each process of a `torchrun` on this machine."""
+    return max(1, available_cores() // ranks.here().local_count)
 
 
 def _allowed() -> set[int]:

@@ -7,6 +7,10 @@ class LikewiseError(Exception):
     exit_code = 1
 
 
+class LostContact(LikewiseError):
+    """Another process of a job that `torchrun` has started is gone."""
+
+
 class UsageError(LikewiseError):
     """The command was used wrongly (exit code 2)."""
 

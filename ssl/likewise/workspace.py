@@ -11,6 +11,7 @@ from typing import Any
 import tomlkit
 from filelock import FileLock, Timeout
 
+from likewise import ranks
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, write_text
 
@@ -188,9 +189,14 @@ class Workspace:
     def lock(self, what: str) -> Iterator[None]:
         """Hold the right to write ``what`` ("images", "runs", "embeddings").
 
+        Of the processes of a `torchrun` only the first one writes, and holds it for all.
+
         Raises:
             LikewiseError: another process holds it.
         """
+        if not ranks.here().first:
+            yield
+            return
         path = self.path / f".{what}.lock"
         lock = FileLock(path, timeout=0)
         try:

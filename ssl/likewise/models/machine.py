@@ -9,7 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from likewise import ranks
 from likewise.errors import UsageError
+from likewise.models.together import from_first
 from likewise.settings import Precision
 
 Chosen = Literal["float32", "bfloat16"]
@@ -35,9 +37,13 @@ class Machine:
 def pick_device(name: str) -> torch.device:
     """The device that ``name`` means; ``auto`` prefers CUDA, then Apple's GPU, then the CPU.
 
+    Under `torchrun` each process of a machine has a GPU of its own.
+
     Raises:
         UsageError: no such device here.
     """
+    if not ranks.here().alone:
+        return _device_of_rank(name)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -50,13 +56,32 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def _device_of_rank(name: str) -> torch.device:
+    rank, gpus = ranks.here(), torch.cuda.device_count()
+    if name == "cpu" or (name == "auto" and not gpus):
+        return torch.device("cpu")
+    if name not in ("auto", "cuda"):
+        raise UsageError(
+            f"--device {name}: under torchrun say cuda, and each process takes one GPU "
+            "(CUDA_VISIBLE_DEVICES chooses which), or cpu"
+        )
+    if rank.local_count > gpus:
+        raise UsageError(
+            f"{rank.local_count} processes on this machine, which has {gpus} GPU(s); start "
+            "one for each (torchrun --nproc-per-node), or say --device cpu"
+        )
+    torch.cuda.set_device(rank.local)
+    return torch.device("cuda", rank.local)
+
+
 def pick_machine(
     device: str, precision: Precision, trial: Callable[[Machine], Tensor] | None = None
 ) -> Machine:
     """Choose device and precision; ``trial`` runs one step and returns its loss.
 
     With ``precision`` auto both precisions are timed on the trial and the faster one is taken,
-    float32 unless bfloat16 gains at least a tenth.
+    float32 unless bfloat16 gains at least a tenth. Under `torchrun` the first process tries
+    for all.
     """
     place = pick_device(device)
     if place.type == "cuda":
@@ -64,10 +89,14 @@ def pick_machine(
         torch.backends.cudnn.allow_tf32 = True
     if precision != "auto":
         return Machine(place, precision)
+    return Machine(place, from_first(lambda: _faster(place, trial)))
+
+
+def _faster(place: torch.device, trial: Callable[[Machine], Tensor] | None) -> Chosen:
     plain, half = Machine(place, "float32"), Machine(place, "bfloat16")
     if trial is None or not _runs(trial, half):
-        return plain
-    return half if _seconds(trial, half) < 0.9 * _seconds(trial, plain) else plain
+        return "float32"
+    return "bfloat16" if _seconds(trial, half) < 0.9 * _seconds(trial, plain) else "float32"
 
 
 def _runs(trial: Callable[[Machine], Tensor], machine: Machine) -> bool:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from likewise import __version__
+from likewise import __version__, ranks
 from likewise.errors import LikewiseError, UsageError
 from likewise.files import read_json, write_json, write_text
 from likewise.models.metadata import read_metadata
@@ -161,7 +161,8 @@ def resumable(workspace: Workspace, kind: Kind, settings: dict[str, Any]) -> Run
 
 def discard(run: Run) -> None:
     """Remove a run that came to nothing."""
-    shutil.rmtree(run.folder, ignore_errors=True)
+    if ranks.here().first:
+        shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def keep_parent(run: Run, parent: Run, why: str) -> None:

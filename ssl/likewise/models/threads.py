@@ -10,6 +10,7 @@ import time
 
 import torch
 
+from likewise import ranks
 from likewise.cores import Elsewhere
 from likewise.progress import say
 
@@ -23,7 +24,8 @@ class Threads:
     """As many threads as there is room for.
 
     Sums come out in another order with another number of threads, so that results then differ in
-    their last digits; with a number that is ``fixed`` they are the same to the bit.
+    their last digits; with a number that is ``fixed`` they are the same to the bit. Processes of
+    a `torchrun` divide the cores among them and keep to that, as each is busy beside the others.
 
     Args:
         most: Threads on an idle machine, at least 1.
@@ -31,7 +33,7 @@ class Threads:
     """
 
     def __init__(self, most: int, *, fixed: bool = False) -> None:
-        self.most, self.fixed = most, fixed
+        self.most, self.fixed = most, fixed or not ranks.here().alone
         torch.set_num_threads(most)
         self._now, self._roomier = most, 0
         self._elsewhere = Elsewhere()

@@ -1,4 +1,8 @@
-"""The embedding job: the store streams through a model, vectors and index land on disk."""
+"""The embedding job: the store streams through a model, vectors and index land on disk.
+
+Under `torchrun` each process embeds a contiguous share of the images and leaves a part on disk;
+the first one joins the parts.
+"""
 
 import shutil
 import time
@@ -13,17 +17,18 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
-from likewise.cores import available_cores
+from likewise import ranks
+from likewise.cores import own_cores
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.augmentation import whole_view
 from likewise.images.store import Images, open_images
 from likewise.models.backbones import Backbone, bare, head_on
-from likewise.models.heads import Head, apply_head
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import fingerprint_of, load_model
 from likewise.models.runs import Run, finished_run
 from likewise.models.threads import Threads
-from likewise.neighbours.partial import Partial
+from likewise.models.together import all_wait, from_first, require_same, together
+from likewise.neighbours.parts import Part, Source, joined, next_number, parts_in
 from likewise.neighbours.vectors import load_embeddings, renew, write_embeddings
 from likewise.notebook import Displayed
 from likewise.progress import progress, say
@@ -80,7 +85,7 @@ def embed(workspace: Workspace, settings: Embed) -> Embedded:
         raise UsageError("--threads must be 0 or more")
     images = open_images(workspace.require())
     run = finished_run(workspace, settings.model)
-    with workspace.lock("embeddings"):
+    with together(), workspace.lock("embeddings"):
         return _embed(workspace, images, run, load_model(run.model_file), settings)
 
 
@@ -88,41 +93,39 @@ def _embed(
     workspace: Workspace, images: Images, run: Run, backbone: Backbone, settings: Embed
 ) -> Embedded:
     started = time.perf_counter()
-    fingerprint = run.fingerprint
-    known, old, head = _vectors_before(workspace, run, backbone)
-    missing = [row for row, each in enumerate(images.ids) if str(each) not in known]
-    partial = workspace.embeddings / f".{fingerprint}.partial"
-    new = _through_the_net(images, run, backbone, partial, missing, settings)
+    before = _vectors_before(workspace, run, backbone)
+    folder = workspace.embeddings / f".{run.fingerprint}.partial"
+    there = {*before.ids}
+    new = sum(str(each) not in there for each in images.ids)
+    _through_the_net(images, run, backbone, folder, there, settings)
     seconds = time.perf_counter() - started
-    fresh = {str(images.ids[row]): place for place, row in enumerate(missing)}
 
-    def chunks() -> Iterator[Float32[np.ndarray, "B D"]]:
-        for start in range(0, len(images), 4096):
-            part = [str(each) for each in images.ids[start : start + 4096]]
-            chunk = np.empty((len(part), backbone.dim), np.float32)
-            made = np.array([each in fresh for each in part])
-            chunk[made] = new[[fresh[each] for each in part if each in fresh]]
-            there = old[[known[each] for each in part if each not in fresh]]
-            chunk[~made] = there if head is None else apply_head(head, there)
-            yield chunk
-
-    if head is None and list(known) == images.ids.tolist():
-        index = renew(workspace, fingerprint, run.name)
-    else:
-        quick = head is not None
-        index = write_embeddings(
-            workspace, chunks(), images.ids, backbone.dim, fingerprint, run.name, quick=quick
+    def write() -> str:
+        if before.head is None and list(before.ids) == images.ids.tolist():
+            return renew(workspace, run.fingerprint, run.name)
+        sources = [before, *parts_in(folder, backbone.dim)]
+        written = write_embeddings(
+            workspace,
+            joined(images.ids, sources, backbone.dim),
+            images.ids,
+            backbone.dim,
+            run.fingerprint,
+            run.name,
+            quick=before.head is not None,
         )
-    shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        return written
+
+    index = from_first(write)
     return Embedded(
-        fingerprint=fingerprint,
+        fingerprint=run.fingerprint,
         model=run.name,
         images=len(images),
-        new=len(missing),
+        new=new,
         dim=backbone.dim,
-        images_per_second=len(missing) / max(seconds, 1e-9),
+        images_per_second=new / max(seconds, 1e-9),
         index=index,
-        by_head=head is not None,
+        by_head=before.head is not None,
     )
 
 
@@ -131,27 +134,34 @@ def _through_the_net(
     run: Run,
     backbone: Backbone,
     folder: Path,
-    missing: Rows,
+    there: set[str],
     settings: Embed,
-) -> Float32[np.ndarray, "M D"]:
-    """The vectors of images that have none yet; those made by an interrupted job are kept."""
+) -> None:
+    """Leave parts in ``folder`` with the vectors of all images that are not ``there`` yet."""
+    there = there.union(*(each.ids for each in parts_in(folder, backbone.dim)))
+    missing = [row for row, each in enumerate(images.ids) if str(each) not in there]
+    number, rank = next_number(folder), ranks.here()
+    all_wait()  # until everyone has read what is there, and before anyone writes
+    require_same((number, len(missing)), "images or vectors")
     if not missing:
-        return np.empty((0, backbone.dim), np.float32)
-    threads = Threads(settings.threads or available_cores(), fixed=settings.threads > 0)
+        return
+    threads = Threads(settings.threads or own_cores(), fixed=settings.threads > 0)
     machine = machine_for(backbone, settings)
-    say(f"{run.name}: embedding {len(missing):,} of {len(images):,} images ({machine})")
-    size = backbone.architecture.image_size
-    partial = Partial(folder, [str(images.ids[row]) for row in missing], backbone.dim)
-    with partial, progress("embed", len(missing), done=partial.done) as advance:
+    each = f", each of {rank.count} processes a share" if rank.count > 1 else ""
+    say(f"{run.name}: embedding {len(missing):,} of {len(images):,} images ({machine}{each})")
+    size, own = backbone.architecture.image_size, missing[rank.share(len(missing))]
+    ids = [str(images.ids[row]) for row in own]
+    with (
+        Part(folder, f"{number}-{rank.number}", ids) as part,
+        progress("embed", len(own)) as advance,
+    ):
         for views in _prefetched(
-            lambda rows: whole_views(images, rows, size),
-            missing[partial.done :],
-            settings.batch_size,
+            lambda rows: whole_views(images, rows, size), own, settings.batch_size
         ):
-            partial.add(embed_views(backbone, machine, views))
+            part.add(embed_views(backbone, machine, views))
             advance(len(views))
             threads.adapt()
-    return partial.vectors()
+    all_wait()
 
 
 def machine_for(backbone: Backbone, settings: Embed) -> Machine:
@@ -195,29 +205,28 @@ def _prefetched(
                 coming.append(loader.submit(load, parts[ahead]))
 
 
-def _vectors_before(
-    workspace: Workspace, run: Run, backbone: Backbone
-) -> tuple[dict[str, int], Float32[np.ndarray, "N D"], Head | None]:
-    """Rows by image id, and vectors that are there: this model's, or its parent's for a head."""
-    known, old = _done_before(workspace, run.fingerprint)
-    head = head_on(backbone)
-    if known or head is None or run.parent is None or fingerprint_of(bare(backbone)) != run.parent:
-        return known, old.reshape(len(known), backbone.dim), None
-    known, old = _done_before(workspace, run.parent)
-    if not known:
-        return known, np.empty((0, backbone.dim), np.float32), None
-    return known, old.reshape(len(known), head.dim_in), head
+def _vectors_before(workspace: Workspace, run: Run, backbone: Backbone) -> Source:
+    """Vectors that are there: this model's, or its parent's for a head."""
+    own, head = _done_before(workspace, run.fingerprint), head_on(backbone)
+    if (
+        own.ids
+        or head is None
+        or run.parent is None
+        or fingerprint_of(bare(backbone)) != run.parent
+    ):
+        return own
+    parents = _done_before(workspace, run.parent)
+    return Source(parents.ids, parents.vectors, head) if parents.ids else own
 
 
-def _done_before(
-    workspace: Workspace, fingerprint: str
-) -> tuple[dict[str, int], Float32[np.ndarray, "N D"]]:
-    """Rows by image id, and vectors, that a model gave earlier."""
+def _done_before(workspace: Workspace, fingerprint: str) -> Source:
+    """The vectors that a model gave earlier."""
+    nothing = Source([], np.empty((0, 0), np.float32))
     if not (workspace.embeddings / fingerprint).is_dir():
-        return {}, np.empty((0, 0), np.float32)
+        return nothing
     try:
         earlier = load_embeddings(workspace, fingerprint)
     except LikewiseError as damage:
         say(f"{damage}; embedding everything again")
-        return {}, np.empty((0, 0), np.float32)
-    return earlier.positions, earlier.vectors
+        return nothing
+    return Source(earlier.ids.tolist(), earlier.vectors)

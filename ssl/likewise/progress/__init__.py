@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from likewise import ranks
 from likewise.progress.pace import Pace
 
 Advance = Callable[[int], None]
@@ -21,8 +22,11 @@ _IN_PLACE_EVERY_SECONDS = 0.5
 def say(text: str) -> None:
     """Tell the user something on stderr, so that stdout stays clean for results.
 
-    In a notebook, where results are displayed, it is an ordinary line.
+    In a notebook, where results are displayed, it is an ordinary line. Of the processes of a
+    `torchrun` only the first one talks.
     """
+    if not ranks.here().first:
+        return
     print(text, file=sys.stdout if in_notebook() else sys.stderr, flush=True)
 
 
@@ -35,7 +39,7 @@ def in_notebook() -> bool:
 @contextmanager
 def waiting(text: str) -> Iterator[None]:
     """Show ``text`` while the block runs, and nothing of it afterwards; only on a terminal."""
-    on_terminal = sys.stderr.isatty()
+    on_terminal = sys.stderr.isatty() and ranks.here().first
     if on_terminal:
         sys.stderr.write(text)
         sys.stderr.flush()
@@ -55,6 +59,9 @@ def progress(task: str, total: int, unit: str = "images", done: int = 0) -> Iter
 
     ``done`` items count as finished already (a resumed run).
     """
+    if not ranks.here().first:
+        yield lambda count: None
+        return
     pace = Pace(total, done)
     if in_notebook():
         with _line_in_place() as show:

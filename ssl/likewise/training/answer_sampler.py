@@ -26,6 +26,8 @@ class AnswerSampler:
         self.pairs = np.array([[positions[each.a], positions[each.b]] for each in answers])
         self.weights = _weights(answers, links_from(answers))
         self.batch_size, self.seed = batch_size, seed
+        self.fewest = min(batch_size - 1, len(np.unique(self.pairs)))
+        """Images in the smallest batch that may come."""
 
     def plan(self, epoch: int) -> list[Rows]:
         """The images of each step of an epoch: distinct positions, at most ``batch_size``."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
+from likewise import ranks
 from likewise.answers.belief import belief_of
 from likewise.answers.duels import score_of
 from likewise.answers.pool import Pool, pool_of
@@ -14,6 +15,7 @@ from likewise.answers.standing import Answer, pair_of
 from likewise.errors import LikewiseError
 from likewise.images.store import Images
 from likewise.models.runs import Run
+from likewise.models.together import from_first
 from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Embed, Finetune
@@ -47,13 +49,17 @@ def basis_of(
     parent: Run,
     settings: Finetune,
     standing: Sequence[Answer],
-) -> Basis:
+) -> Basis | None:
     """The parent's vectors of all images, made where they are missing.
+
+    Under `torchrun` all processes make them and the first one has them: None in the others.
 
     Raises:
         LikewiseError: they cannot be made.
     """
     embeddings = _embeddings(workspace, images, parent, settings)
+    if embeddings is None:
+        return None
     may = set(images.ids[~images.held_out].tolist())
     pool = pool_of(embeddings, {str(each) for each in embeddings.ids} - may)
     among = np.zeros(len(embeddings.ids), dtype=bool)
@@ -109,13 +115,19 @@ def spread_answers(
 
 def _embeddings(
     workspace: Workspace, images: Images, parent: Run, settings: Finetune
-) -> Embeddings:
+) -> Embeddings | None:
+    first = ranks.here().first
+    found = _complete(workspace, images, parent) if first else None
+    if from_first(lambda: found is None):
+        chosen = Embed(model=parent.name, precision=settings.precision, device=settings.device)
+        embed(workspace, chosen)
+        found = load_embeddings(workspace, parent.fingerprint) if first else None
+    return found
+
+
+def _complete(workspace: Workspace, images: Images, parent: Run) -> Embeddings | None:
     try:
         found = load_embeddings(workspace, parent.fingerprint)
-        if set(images.ids.tolist()) <= found.positions.keys():
-            return found
     except LikewiseError:
-        pass  # there are none, or they are damaged: they are made again
-    chosen = Embed(model=parent.name, precision=settings.precision, device=settings.device)
-    embed(workspace, chosen)
-    return load_embeddings(workspace, parent.fingerprint)
+        return None  # there are none, or they are damaged: they are made again
+    return found if set(images.ids.tolist()) <= found.positions.keys() else None

@@ -9,14 +9,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
+from jaxtyping import Float64
 
 from likewise.answers.holdout import split_answers
 from likewise.answers.standing import Answer
 from likewise.files import read_json, write_json
 from likewise.images.augmentation import Recipe
 from likewise.images.store import Images
+from likewise.models.backbones import Backbone
 from likewise.models.model_files import load_model
 from likewise.models.runs import Run, keep_parent
+from likewise.models.together import from_first
 from likewise.settings import Finetune
 from likewise.training.answered import FEWEST_ANSWERS, Basis, learn_from, spread_answers
 from likewise.training.backbone_gate import Judged, found_by_views, judge, some_images
@@ -27,13 +30,16 @@ from likewise.training.tuning import Tuning
 
 
 class BackboneStep:
-    """Tunes the net of ``parent`` on ``answers``; ``basis`` tells which images belong together."""
+    """Tunes the net of ``parent`` on ``answers``; ``basis`` tells which images belong together.
+
+    Under `torchrun` all processes tune; what is read off the basis and judged is the first one's.
+    """
 
     def __init__(
         self,
         images: Images,
         answers: Sequence[Answer],
-        basis: Basis,
+        basis: Basis | None,
         parent: Run,
         run: Run,
         settings: Finetune,
@@ -49,7 +55,7 @@ class BackboneStep:
         before, after, judged = self._measured()
         why = "" if judged is None or judged.passed else _why(judged)
         if why:
-            keep_parent(self.stored, self.parent, why)
+            from_first(lambda: keep_parent(self.stored, self.parent, why))
             fingerprint = self.parent.fingerprint
         else:
             fingerprint = self._train(self.answers, self.stored)
@@ -69,30 +75,44 @@ class BackboneStep:
     def _train(self, learnt: Sequence[Answer], run: Run) -> str:
         taught = list(learnt)
         if self.settings.spread:
-            hidden = {image for each in self.answers for image in each.pair}
-            count, seed = self.settings.spread, self.settings.seed
-            taught += spread_answers(self.basis, learnt, count, hidden, seed)
+            taught += from_first(lambda: self._spread(learnt))
         start = load_model(self.parent.model_file)
         return Tuning(self.images, taught, start, self.recipe, run, self.settings).run()
+
+    def _spread(self, learnt: Sequence[Answer]) -> list[Answer]:
+        assert self.basis is not None
+        hidden = {image for each in self.answers for image in each.pair}
+        return spread_answers(self.basis, learnt, self.settings.spread, hidden, self.settings.seed)
 
     def _measured(self) -> tuple[Measures, Measures, Judged | None]:
         """Figures on held-out answers before and after; not judged where none are held out."""
         file = self.stored.folder / "measured.json"
-        if not file.is_file():
-            write_json(file, self._measure())
-        told = read_json(file)
+        if not from_first(file.is_file):
+            measured = self._measure()
+            from_first(lambda: write_json(file, measured))
+        told = from_first(lambda: read_json(file))
         judged = Judged(**told["judged"]) if told.get("judged") else None
         return told["before"], told["after"], judged
 
     def _measure(self) -> dict[str, object]:
         learnt, held_out = split_answers(self.answers, self.settings.hold_out, self.settings.seed)
         parent = load_model(self.parent.model_file)
-        scores = scores_by(parent, self.images, held_out)
+        scores = from_first(lambda: scores_by(parent, self.images, held_out))
         before = measures_of(scores, held_out)
         if before["auc"] is None or len(learnt) < FEWEST_ANSWERS:
             return {"before": before, "after": before | {"auc": None}}
         copy_run = replace(self.stored, folder=self.stored.folder / "held-out")
         self._train(learnt, copy_run)
+        return from_first(lambda: self._judge(parent, copy_run, scores, learnt, held_out))
+
+    def _judge(
+        self,
+        parent: Backbone,
+        copy_run: Run,
+        scores: Float64[np.ndarray, " n"],
+        learnt: Sequence[Answer],
+        held_out: Sequence[Answer],
+    ) -> dict[str, object]:
         copy = load_model(copy_run.model_file)
         tuned = scores_by(copy, self.images, held_out)
         seed = self.settings.seed
@@ -103,11 +123,12 @@ class BackboneStep:
             for each in (parent, copy)
         ]
         judged = judge(scores, tuned, held_out, found[1] - found[0], seed)
-        after = measures_of(tuned, held_out)
+        before, after = (measures_of(each, held_out) for each in (scores, tuned))
         return {"before": before, "after": after, "judged": asdict(judged)}
 
     def _groups(self, learnt: Sequence[Answer]) -> np.ndarray:
         """The group of every image of the store, as far as ``learnt`` answers tell."""
+        assert self.basis is not None
         told = learn_from(self.basis, learnt, self.settings.seed).spread.groups
         place = {image: row for row, image in enumerate(self.basis.pool.ids)}
         return np.array([told[place[str(each)]] for each in self.images.ids], dtype=np.int64)

@@ -1,12 +1,14 @@
 """Batches of views: which images at which step, made in worker processes, the same from a seed.
 
 A batch is known by (epoch, step), so its views do not depend on the number of workers or on where
-a run was interrupted.
+a run was interrupted. Nor do they depend on the number of processes under `torchrun`: those make
+whole batches in turn, and share each of them out.
 """
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +17,14 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from likewise.cores import available_cores
+from likewise import ranks
+from likewise.cores import own_cores
 from likewise.images.augmentation import Views
 from likewise.images.store import Images
+from likewise.training.shares import share_out
 
 Rows = npt.NDArray[np.int64]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,17 @@ class _Requests(Sampler[Request]):
                     yield Request(epoch, step, rows)
 
 
+class _Turns(Sampler[Request]):
+    """Those requests whose batches this process makes."""
+
+    def __init__(self, requests: _Requests) -> None:
+        self.requests = requests
+
+    def __iter__(self) -> Iterator[Request]:
+        rank = ranks.here()
+        return islice(self.requests, rank.number, None, rank.count)
+
+
 class _ViewBatches(Dataset[tuple[Request, Tensor]]):
     def __init__(self, images: Images, views: Views, count: int, seed: int) -> None:
         self.images, self.views, self.count, self.seed = images, views, count, seed
@@ -81,31 +97,54 @@ def view_batches(
     seed: int,
     start: tuple[int, int] = (0, 0),
     workers: int = 0,
-    pin_memory: bool = False,
-) -> DataLoader[tuple[Request, Tensor]]:
+    device: torch.device = CPU,
+) -> Iterable[tuple[Request, Tensor]]:
     """Load ``count`` views of the images that ``plan(epoch)`` names, from ``start`` on.
 
-    Yields ``(request, views)``, views as RGB bytes of shape (V, B, S, S, 3).
+    Yields ``(request, views)``, views as RGB bytes of shape (V, B, S, S, 3); under `torchrun` this
+    process's share (V, b, S, S, 3) of the request's images. ``device`` is where they are used.
     """
-    return DataLoader(
+    requests, rank = _Requests(plan, epochs, start), ranks.here()
+    loader = DataLoader(
         _ViewBatches(images, views, count, seed),
         batch_size=None,
-        sampler=_Requests(plan, epochs, start),
+        sampler=requests if rank.alone else _Turns(requests),
         num_workers=workers,
-        prefetch_factor=4 if workers else None,
+        prefetch_factor=(4 if rank.alone else 2) if workers else None,
         worker_init_fn=_quiet_worker,
-        pin_memory=pin_memory,
+        pin_memory=device.type == "cuda",
     )
+    if rank.alone:
+        return loader
+    return _shared_out(requests, loader, (count, views.image_size), device)
+
+
+def _shared_out(
+    requests: Iterable[Request],
+    made: Iterable[tuple[Request, Tensor]],
+    shape: tuple[int, int],
+    device: torch.device,
+) -> Iterator[tuple[Request, Tensor]]:
+    """Our share of every batch, of which each process has ``made`` its turns."""
+    (count, size), rank = shape, ranks.here()
+    own, coming = iter(made), None
+    for number, request in enumerate(requests):
+        maker = number % rank.count
+        if maker == 0:
+            coming = next(own, None)  # there is none if the run ends before our turn
+        batch = coming[1] if coming is not None and maker == rank.number else None
+        whole = (count, len(request.rows), size, size, 3)
+        yield request, share_out(batch, maker, whole, device)
 
 
 def divide_cores(workers: int) -> tuple[int, int]:
-    """Loader processes and compute threads for this machine's cores.
+    """Loader processes and compute threads for this machine's cores, which its ranks divide.
 
     ``workers`` -1 chooses. On up to two cores the training process makes the views itself: a
     further busy process makes torch's threads wait for each other (the digits of the demo: 670
     images/s with one, 720 without).
     """
-    cores = available_cores()
+    cores = own_cores()
     if workers < 0:
         workers = 0 if cores <= 2 else min(8, cores // 2)
     return workers, max(1, cores - workers)

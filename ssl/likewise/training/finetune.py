@@ -10,6 +10,7 @@ from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.store import Images, open_images
 from likewise.models.runs import UNTAUGHT, Run, discard, finished_run, resumable, start_run
+from likewise.models.together import from_first, together
 from likewise.settings import Depth, Finetune, config_of
 from likewise.training.answered import FEWEST_ANSWERS, basis_of
 from likewise.training.backbone_step import BackboneStep
@@ -29,10 +30,14 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
         LikewiseError: too few answers, or the training failed.
     """
     _check(settings)
+    with together():
+        return _finetune(workspace, settings)
+
+
+def _finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
     images = open_images(workspace.require())
     parent = finished_run(workspace, settings.model, UNTAUGHT)
-    with open_answers(workspace) as store:
-        settled, standing = store.settled(), store.current()
+    settled, standing = from_first(lambda: _given(workspace))
     answers = answers_to_learn(images, settled, standing)
     if len(answers) < FEWEST_ANSWERS:
         raise LikewiseError(
@@ -43,17 +48,33 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
     basis = basis_of(workspace, images, parent, settings, standing)
     config = config_of(settings) | {"answers": _digest(answers), "parent": parent.fingerprint}
     with workspace.lock("runs"):
-        run = resumable(workspace, "finetune", config) or start_run(
-            workspace, "finetune", config, name=settings.name, parent=parent.fingerprint
+        run = from_first(
+            lambda: (
+                resumable(workspace, "finetune", config)
+                or start_run(
+                    workspace, "finetune", config, name=settings.name, parent=parent.fingerprint
+                )
+            )
         )
+
+        def head_taught() -> Finetuned:
+            assert basis is not None
+            return teach_head(answers, basis, parent, run, settings)
+
         try:
             if settings.depth == "head":
-                return teach_head(answers, basis, parent, run, settings)
+                return from_first(head_taught)
             return BackboneStep(images, answers, basis, parent, run, settings).run()
         except LikewiseError:
             if not any(run.folder.rglob("checkpoint.pt")):
                 discard(run)
             raise
+
+
+def _given(workspace: Workspace) -> tuple[Sequence[Answer], Sequence[Answer]]:
+    """One answer per pair, and one per pair and annotator."""
+    with open_answers(workspace) as store:
+        return store.settled(), store.current()
 
 
 def answers_to_learn(

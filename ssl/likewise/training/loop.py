@@ -1,4 +1,7 @@
-"""The one training loop: pretraining and fine-tuning run it with another loss."""
+"""The one training loop: pretraining and fine-tuning run it with another loss.
+
+Under `torchrun` every process runs it, step by step together; the first one writes.
+"""
 
 import math
 import signal
@@ -13,13 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from likewise import ranks
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
 from likewise.models.runs import Run
 from likewise.models.threads import Threads
+from likewise.models.together import any_of_us, from_first
 from likewise.progress import progress, say
 from likewise.settings import Precision
 from likewise.training.batches import Request
+from likewise.training.shares import reseed
 
 CHECKPOINT_FORMAT = 1
 
@@ -50,7 +56,7 @@ class Training:
     steps_per_epoch: int
     images_per_step: int
     loss_of: Callable[[Request, Tensor], Tensor]
-    """The loss of one batch of views."""
+    """The loss of one batch, from (our share of) its views."""
     set_lr: Callable[[float], None]
     """Set the learning rates for a progress between 0 and 1."""
     after_epoch: Callable[[dict[str, Any]], dict[str, float]]
@@ -80,6 +86,7 @@ def train(
         started = time.perf_counter()
         for request, views in batches:
             training.set_lr((position.epoch * training.steps_per_epoch + position.step) / total)
+            reseed(training.run.settings["seed"], position.epoch, position.step)
             loss = training.loss_of(request, views)
             _require_finite(loss, "loss", request)
             training.optimizer.zero_grad(set_to_none=True)
@@ -98,7 +105,7 @@ def train(
                 position.seconds += now - started
                 _finish_epoch(training, position, board)
                 started = time.perf_counter()
-            if stopped.is_set():
+            if any_of_us(stopped.is_set()):
                 position.seconds += time.perf_counter() - started
                 save_checkpoint(training, position)
                 raise KeyboardInterrupt
@@ -112,13 +119,13 @@ def _finish_epoch(training: Training, position: Position, board: Any) -> None:
         "steps": (position.epoch + 1) * training.steps_per_epoch,
         "seconds": round(position.seconds, 3),
     }
-    row |= training.after_epoch(row)
+    row |= from_first(lambda: training.after_epoch(row))
     position.metrics.append(row)
     position.epoch, position.step, position.losses = position.epoch + 1, 0, []
     save_checkpoint(training, position)
-    training.run.write_metrics(position.metrics)
+    from_first(lambda: training.run.write_metrics(position.metrics))
     for key, value in row.items():
-        if key not in ("epoch", "steps", "seconds"):
+        if board and key not in ("epoch", "steps", "seconds"):
             board.add_scalar(key, value, row["epoch"])
 
 
@@ -131,11 +138,15 @@ def _require_finite(value: Tensor, what: str, request: Request) -> None:
 
 
 def save_checkpoint(training: Training, position: Position) -> None:
-    """Write everything that a resumed run needs.
+    """Write everything that a resumed run needs; no process goes on before it is written.
 
     Raises:
         LikewiseError: the file could not be written; the old one is kept.
     """
+    from_first(lambda: _write_checkpoint(training, position))
+
+
+def _write_checkpoint(training: Training, position: Position) -> None:
     state = {
         "format": CHECKPOINT_FORMAT,
         "model": training.model.state_dict(),
@@ -154,7 +165,7 @@ def load_checkpoint(training: Training) -> Position:
     Raises:
         LikewiseError: the checkpoint cannot be read.
     """
-    if not training.run.checkpoint_file.is_file():
+    if not from_first(training.run.checkpoint_file.is_file):
         return Position()
     saved = read_checkpoint(training.run)
     training.model.load_state_dict(saved["model"])
@@ -220,6 +231,9 @@ def _stop_requests() -> Iterator[threading.Event]:
 
 @contextmanager
 def _tensorboard(run: Run) -> Iterator[Any]:
+    if not ranks.here().first:
+        yield None
+        return
     from torch.utils.tensorboard.writer import SummaryWriter
 
     writer = SummaryWriter(str(run.folder / "tensorboard"))

@@ -12,15 +12,23 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from likewise import ranks
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.augmentation import Recipe, Views, choose_recipe, whole_view
 from likewise.images.store import Images, open_images
+from likewise.models.joint_norm import joint_norms
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import save_model
 from likewise.models.nets import SMALL_IMAGE, build_backbone
 from likewise.models.runs import Run, discard, resumable, start_run
 from likewise.models.simsiam import SimSiam
 from likewise.models.threads import Threads
+from likewise.models.together import (
+    from_first,
+    one_of_each_machine_first,
+    require_same,
+    together,
+)
 from likewise.notebook import Displayed
 from likewise.progress import say
 from likewise.settings import Preset, Pretrain, config_of
@@ -28,6 +36,7 @@ from likewise.training import health
 from likewise.training.batches import Request, Rows, divide_cores, epoch_rows, view_batches
 from likewise.training.loop import Position, Training, load_checkpoint, precision_of, train
 from likewise.training.losses import simsiam_loss
+from likewise.training.shares import averaging, gathered, require_enough
 from likewise.wording import percent
 from likewise.workspace import Workspace
 
@@ -93,7 +102,8 @@ def pretrain(workspace: Workspace, settings: Pretrain) -> Pretrained:
             f"{workspace.path} holds {len(rows)} image(s) to train on; SimSiam needs at least 2 "
             "(a few hundred to learn anything); add some with `likewise ingest`"
         )
-    with workspace.lock("runs"):
+    require_enough(batch_size)
+    with together(), workspace.lock("runs"):
         return _Pretraining(workspace, settings, images, rows, batch_size).run()
 
 
@@ -129,7 +139,8 @@ class _Pretraining:
         self.recipe = pick_recipe(images, settings.preset)
         torch.manual_seed(settings.seed)
         size = settings.image_size or default_size(images, settings)
-        self.backbone = build_backbone(settings.backbone, image_size=size, init=settings.init)
+        with one_of_each_machine_first():
+            self.backbone = build_backbone(settings.backbone, image_size=size, init=settings.init)
         self.size = self.backbone.architecture.image_size
         usual = 2048 if self.backbone.dim >= 512 else 2 * self.backbone.dim
         width = settings.projector_dim or usual
@@ -138,9 +149,13 @@ class _Pretraining:
         self.workers, threads = divide_cores(settings.workers)
         self.threads = Threads(settings.threads or threads, fixed=settings.threads > 0)
         config = config_of(settings) | {"recipe": self.recipe, "images": _digest(images, rows)}
-        old = None if settings.fresh else resumable(workspace, "pretrain", config)
+        require_same(config, "settings or images")
+        old = from_first(
+            lambda: None if settings.fresh else resumable(workspace, "pretrain", config)
+        )
         self.machine = self._pick_machine(old)
         self.model.to(self.machine.device)
+        self.shared = averaging(self.model, self.machine.device)
         rate = settings.lr * batch_size / 256
         encoder = [*self.backbone.parameters(), *self.model.projector.parameters()]
         self.rate = rate
@@ -151,7 +166,9 @@ class _Pretraining:
             weight_decay=settings.weight_decay,
         )
         self.watched = self._watched_images()
-        self.stored = old or start_run(workspace, "pretrain", config, name=settings.name)
+        self.stored = from_first(
+            lambda: old or start_run(workspace, "pretrain", config, name=settings.name)
+        )
         self.kept: dict[str, Any] = {"precision": self.machine.precision, "neighbours": None}
         self.warned = False
 
@@ -181,7 +198,7 @@ class _Pretraining:
             seed=settings.seed,
             start=(position.epoch, position.step),
             workers=self.workers,
-            pin_memory=self.machine.device.type == "cuda",
+            device=self.machine.device,
         )
         try:
             train(training, position, batches)
@@ -189,8 +206,7 @@ class _Pretraining:
             if not self.stored.checkpoint_file.is_file():
                 discard(self.stored)
             raise
-        fingerprint = save_model(self.stored.model_file, self.backbone)
-        self.stored.checkpoint_file.unlink(missing_ok=True)
+        fingerprint = from_first(self._save)
         images_seen = settings.epochs * steps * self.batch_size
         return Pretrained(
             run=self.stored,
@@ -201,15 +217,19 @@ class _Pretraining:
             warning=collapse_of(position.metrics[-1]),
         )
 
-    def loss_of(self, request: Request, views: UInt8[Tensor, "V B S S 3"]) -> Tensor:
+    def _save(self) -> str:
+        fingerprint = save_model(self.stored.model_file, self.backbone)
+        self.stored.checkpoint_file.unlink(missing_ok=True)
+        return fingerprint
+
+    def loss_of(self, request: Request, views: UInt8[Tensor, "V b S S 3"]) -> Tensor:
         """SimSiam's loss; all views go through the network as one batch."""
-        count = len(views)
+        count, total = len(views), len(request.rows)
         flat = views.flatten(0, 1).to(self.machine.device, non_blocking=True)
-        with self.machine.autocast():
-            _, z, p = self.model(self.backbone.normalise(flat))
-        return simsiam_loss(
-            p.float().unflatten(0, (count, -1)), z.float().unflatten(0, (count, -1))
-        )
+        with self.machine.autocast(), joint_norms():
+            _, z, p = self.shared(self.backbone.normalise(flat))
+        p, z = (each.float().unflatten(0, (count, -1)) for each in (p, z))
+        return simsiam_loss(gathered(p, total), gathered(z, total))
 
     def set_lr(self, progress: float) -> None:
         """Cosine decay for backbone and projector, constant for the predictor.
@@ -266,11 +286,12 @@ class _Pretraining:
         )
 
     def _announce(self, position: Position) -> None:
-        architecture = self.backbone.architecture
+        architecture, count = self.backbone.architecture, ranks.here().count
+        each = f"{count} processes with each " if count > 1 else ""
         say(
             f"{self.stored.name}: {architecture.name} at {self.size} px, "
             f"{len(self.rows):,} images, {self.settings.views} views, "
-            f"{self.settings.epochs} epochs ({self.machine}, "
+            f"{self.settings.epochs} epochs ({self.machine}, {each}"
             f"{self.threads.most} threads, {self.workers} loader processes)"
         )
         if position.epoch or position.step:

@@ -14,11 +14,13 @@ from likewise.answers.standing import Answer
 from likewise.images.augmentation import Recipe, Views
 from likewise.images.store import Images
 from likewise.models.backbones import Backbone
+from likewise.models.joint_norm import joint_norms
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import save_model
 from likewise.models.runs import Run
 from likewise.models.simsiam import SimSiam
 from likewise.models.threads import Threads
+from likewise.models.together import from_first, require_same
 from likewise.progress import say
 from likewise.settings import Finetune
 from likewise.training.adapters import adapt, merge
@@ -31,6 +33,7 @@ from likewise.training.losses import (
     supervised_contrastive_loss,
     triplet_loss,
 )
+from likewise.training.shares import averaging, gathered, require_enough
 
 WARM_UP = 0.05
 """Share of the steps in which the learning rate rises."""
@@ -52,6 +55,7 @@ class Tuning:
         self.images, self.answers, self.settings, self.stored = images, answers, settings, run
         self.recipe = recipe
         self.links = links_from(answers)
+        require_same([(each.pair, each.verdict) for each in answers], "answers")
         self.backbone = start.train()
         self.backbone.to(memory_format=torch.channels_last)
         torch.manual_seed(settings.seed)
@@ -66,13 +70,15 @@ class Tuning:
             SimSiam(self.backbone, 2 * dim, dim // 2) if settings.simsiam else self.backbone
         )
         self.model.to(self.machine.device)
+        self.shared = averaging(self.model, self.machine.device)
         learning = [each for each in self.model.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(learning, lr=settings.lr, weight_decay=1e-4)
         self.sampler = AnswerSampler(answers, images.positions, settings.batch_size, settings.seed)
+        require_enough(self.sampler.fewest)
 
     def run(self) -> str:
         """Train, save, and return the fingerprint."""
-        if self.stored.finished:
+        if from_first(lambda: self.stored.finished):
             return self.stored.fingerprint
         settings = self.settings
         epochs = math.ceil(settings.steps / STEPS_PER_EPOCH)
@@ -103,33 +109,34 @@ class Tuning:
             seed=settings.seed,
             start=(position.epoch, position.step),
             workers=self.workers,
-            pin_memory=self.machine.device.type == "cuda",
+            device=self.machine.device,
         )
         train(training, position, batches)
         merge(self.backbone)
+        return from_first(self._save)
+
+    def _save(self) -> str:
         fingerprint = save_model(self.stored.model_file, self.backbone)
         self.stored.checkpoint_file.unlink(missing_ok=True)
         return fingerprint
 
-    def loss_of(self, request: Request, views: UInt8[Tensor, "V B S S 3"]) -> Tensor:
+    def loss_of(self, request: Request, views: UInt8[Tensor, "V b S S 3"]) -> Tensor:
         """The chosen loss on all views of the batch; views of one image are must-linked."""
         ids = [str(self.images.ids[row]) for row in request.rows]
         relations = torch.from_numpy(np.tile(self.links.relations(ids), (VIEWS, VIEWS)))
         flat = views.flatten(0, 1).to(self.machine.device, non_blocking=True)
-        with self.machine.autocast():
-            h = self.backbone(self.backbone.normalise(flat))
-            regulariser = self._regulariser(h)
-        embeddings = functional.normalize(h.float(), dim=1)
-        return self._loss(embeddings, relations.to(embeddings.device)) + regulariser
-
-    def _regulariser(self, h: Float[Tensor, "VB D"]) -> Float[Tensor, ""]:
-        """SimSiam's loss between the views, weighed."""
-        if not isinstance(self.model, SimSiam):
-            return h.new_zeros(())
-        z = self.model.projector(h)
-        p = self.model.predictor(z)
-        two = (VIEWS, len(h) // VIEWS, -1)
-        return self.settings.simsiam * simsiam_loss(p.view(two).float(), z.view(two).float())
+        with self.machine.autocast(), joint_norms():
+            given = self.shared(self.backbone.normalise(flat))
+        outputs = given if isinstance(given, tuple) else (given,)
+        h, *projected = (
+            gathered(each.float().unflatten(0, (VIEWS, -1)), len(request.rows)) for each in outputs
+        )
+        embeddings = functional.normalize(h.flatten(0, 1), dim=1)
+        loss = self._loss(embeddings, relations.to(embeddings.device))
+        if projected:
+            z, p = projected
+            loss = loss + self.settings.simsiam * simsiam_loss(p, z)
+        return loss
 
     def _loss(
         self, embeddings: Float[Tensor, "B D"], relations: Int8[Tensor, "B B"]
