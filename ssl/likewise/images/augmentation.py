@@ -20,6 +20,18 @@ from jaxtyping import Float32, UInt8
 
 Recipe = Literal["natural", "grey", "glyph"]
 
+SCALE = (0.2, 1.0)
+"""Share of an image's area that a crop has."""
+JITTER = (0.4, 0.4, 0.4, 0.1)
+"""How far brightness, contrast, saturation and hue are changed."""
+JITTERED, GREYED, BLURRED = 0.8, 0.2, 0.5
+"""How often a view is."""
+SIGMA = (0.1, 2.0)
+"""Standard deviation of the blur in pixels."""
+THICKENED, SOFTENED, SOFT_SIGMA = 0.3, 0.2, (0.5, 3.0)
+"""How often strokes are, and the blur of three pixels that softens them."""
+TOO_SMALL_TO_BLUR = 32
+"""Views of up to so many pixels are not blurred (appendix D)."""
 SQUASH = 4 / 3
 """Aspect ratios up to this are squeezed to a square, as `RandomResizedCrop` does in training."""
 
@@ -45,29 +57,31 @@ class Views:
 
 def transforms(recipe: Recipe, size: int) -> list[A.BasicTransform]:
     """The augmentation recipe for views of ``size`` pixels."""
-    blur = A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 2.0), p=0.5)
+    crop = A.RandomResizedCrop((size, size), scale=SCALE)
+    blur = A.GaussianBlur(blur_limit=0, sigma_limit=SIGMA, p=BLURRED)
+    blurred = [blur] if size > TOO_SMALL_TO_BLUR else []
     match recipe:
         case "natural":
             return [
-                A.RandomResizedCrop((size, size), scale=(0.2, 1.0)),
+                crop,
                 A.HorizontalFlip(),
-                A.ColorJitter(0.4, 0.4, 0.4, 0.1, p=0.8),
-                A.ToGray(p=0.2),
-                *([blur] if size > 32 else []),
+                A.ColorJitter(*JITTER, p=JITTERED),
+                A.ToGray(p=GREYED),
+                *blurred,
             ]
         case "grey":
             return [
-                A.RandomResizedCrop((size, size), scale=(0.2, 1.0)),
+                crop,
                 A.HorizontalFlip(),
-                A.RandomBrightnessContrast(0.4, 0.4, p=0.8),
-                *([blur] if size > 32 else []),
+                A.RandomBrightnessContrast(JITTER[0], JITTER[1], p=JITTERED),
+                *blurred,
             ]
         case "glyph":
             return [
                 A.Resize(size, size, interpolation=cv2.INTER_AREA),
                 Warp(),
-                A.Morphological(scale=(2, 2), operation="dilation", p=0.3),
-                A.GaussianBlur(blur_limit=(3, 3), p=0.2),
+                A.Morphological(scale=(2, 2), operation="dilation", p=THICKENED),
+                A.GaussianBlur(blur_limit=(3, 3), sigma_limit=SOFT_SIGMA, p=SOFTENED),
             ]
 
 
