@@ -30,6 +30,11 @@ class Machine:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
+    @property
+    def fused(self) -> bool | None:
+        """What optimizers are told: on a GPU all weights are updated by one kernel."""
+        return True if self.device.type == "cuda" else None
+
     def __str__(self) -> str:
         return f"{self.device}, {self.precision}"
 
@@ -87,6 +92,7 @@ def pick_machine(
     if place.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True  # shapes stay, so the quickest way is looked for
     if precision != "auto":
         return Machine(place, precision)
     return Machine(place, from_first(lambda: _faster(place, trial)))

@@ -25,6 +25,8 @@ from likewise.models.together import any_of_us, from_first
 from likewise.progress import progress, say
 from likewise.settings import Precision
 from likewise.training.batches import Request
+from likewise.training.finite import finite_for
+from likewise.training.saving import Saving
 from likewise.training.shares import reseed
 
 CHECKPOINT_FORMAT = 1
@@ -69,7 +71,7 @@ class Training:
 def train(
     training: Training, position: Position, batches: Iterable[tuple[Request, Tensor]]
 ) -> None:
-    """Train from ``position`` to the end, saving after each epoch and when interrupted.
+    """Train from ``position`` to the end, saving after epochs and when interrupted.
 
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM, after the state was saved.
@@ -78,6 +80,10 @@ def train(
     total = training.epochs * training.steps_per_epoch
     done = position.epoch * training.steps_per_epoch + position.step
     unit, size = "images", training.images_per_step
+    watch, saving = (
+        finite_for(training.optimizer, lambda loss: position.losses.append(loss)),
+        Saving(),
+    )
     with (
         _stop_requests() as stopped,
         progress(training.run.name, total * size, unit, done * size) as advance,
@@ -88,30 +94,32 @@ def train(
             training.set_lr((position.epoch * training.steps_per_epoch + position.step) / total)
             reseed(training.run.settings["seed"], position.epoch, position.step)
             loss = training.loss_of(request, views)
-            _require_finite(loss, "loss", request)
+            watch.before_backward(request, loss)
             training.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = nn.utils.get_total_norm(
                 [each.grad for each in training.model.parameters() if each.grad is not None]
             )
-            _require_finite(norm, "gradient", request)
+            watch.before_step(request, loss, norm)
             training.optimizer.step()
-            position.losses.append(loss.item())
+            watch.after_step(loss)
             position.step += 1
             advance(size)
             training.threads.adapt()
             if position.step == training.steps_per_epoch:
+                watch.fetch()
                 now = time.perf_counter()
                 position.seconds += now - started
-                _finish_epoch(training, position, board)
+                _finish_epoch(training, position, board, saving)
                 started = time.perf_counter()
             if any_of_us(stopped.is_set()):
+                watch.fetch()
                 position.seconds += time.perf_counter() - started
                 save_checkpoint(training, position)
                 raise KeyboardInterrupt
 
 
-def _finish_epoch(training: Training, position: Position, board: Any) -> None:
+def _finish_epoch(training: Training, position: Position, board: Any, saving: Saving) -> None:
     row = {
         "epoch": position.epoch + 1,
         "loss": math.fsum(position.losses) / len(position.losses),
@@ -122,19 +130,14 @@ def _finish_epoch(training: Training, position: Position, board: Any) -> None:
     row |= from_first(lambda: training.after_epoch(row))
     position.metrics.append(row)
     position.epoch, position.step, position.losses = position.epoch + 1, 0, []
-    save_checkpoint(training, position)
+    last = position.epoch == training.epochs
+    if from_first(lambda: last or saving.due()):
+        with saving.writing():
+            save_checkpoint(training, position)
     from_first(lambda: training.run.write_metrics(position.metrics))
     for key, value in row.items():
         if board and key not in ("epoch", "steps", "seconds"):
             board.add_scalar(key, value, row["epoch"])
-
-
-def _require_finite(value: Tensor, what: str, request: Request) -> None:
-    if not torch.isfinite(value).all():
-        raise LikewiseError(
-            f"the {what} is not finite at epoch {request.epoch + 1}, step {request.step + 1}; the "
-            "weights of the last checkpoint are kept. Try half the --lr, or --precision float32"
-        )
 
 
 def save_checkpoint(training: Training, position: Position) -> None:
@@ -169,6 +172,10 @@ def load_checkpoint(training: Training) -> Position:
         return Position()
     saved = read_checkpoint(training.run)
     training.model.load_state_dict(saved["model"])
+    for group, own in zip(
+        saved["optimizer"]["param_groups"], training.optimizer.param_groups, strict=True
+    ):
+        group["fused"] = own["fused"]  # the run may have begun on another device
     training.optimizer.load_state_dict(saved["optimizer"])
     training.kept.update(saved["kept"])
     torch.set_rng_state(saved["random"])

@@ -72,7 +72,9 @@ class Tuning:
         self.model.to(self.machine.device)
         self.shared = averaging(self.model, self.machine.device)
         learning = [each for each in self.model.parameters() if each.requires_grad]
-        self.optimizer = torch.optim.AdamW(learning, lr=settings.lr, weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(
+            learning, lr=settings.lr, weight_decay=1e-4, fused=self.machine.fused
+        )
         self.sampler = AnswerSampler(answers, images.positions, settings.batch_size, settings.seed)
         require_enough(self.sampler.fewest)
 
