@@ -14,6 +14,7 @@ import torch
 
 from likewise.errors import LikewiseError, UsageError
 from likewise.images.ingest import ingest
+from likewise.models.machine import Machine
 from likewise.models.model_files import load_model
 from likewise.models.runs import runs_of
 from likewise.settings import Ingest, Pretrain
@@ -93,6 +94,127 @@ def test_an_interrupted_run_goes_on_exactly(filled: Workspace, views: int) -> No
     assert resumed.run.name == "pretrain-2"
     assert resumed.fingerprint == whole.fingerprint
     assert [row["loss"] for row in resumed.metrics] == [row["loss"] for row in whole.metrics]
+
+
+@pytest.mark.parametrize("preset", ["natural", "glyph"])
+def test_views_made_on_the_device_that_trains_go_on_exactly(
+    filled: Workspace, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = {"views_on": "device", "preset": preset, "epochs": 2}
+    whole = pretrain(filled, tiny(**wanted))
+    assert "views are made there" in capsys.readouterr().err
+    with pytest.MonkeyPatch.context() as patch:
+        _Interrupts(patch, after=4)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(filled, tiny(**wanted))
+    resumed = pretrain(filled, tiny(**wanted))
+    assert resumed.run.name == "pretrain-2"
+    assert resumed.fingerprint == whole.fingerprint
+    assert pretrain(filled, tiny(**wanted | {"views_on": "cpu"})).fingerprint != whole.fingerprint
+
+
+def test_a_run_that_chose_where_views_are_made_stays_with_it(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "likewise.training.view_source.made_on_device", lambda wanted, device, size: True
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        _Interrupts(patch, after=4)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(filled, tiny())
+    monkeypatch.undo()
+    resumed = pretrain(filled, tiny())
+    assert resumed.run.name == "pretrain-1"
+    assert resumed.fingerprint == pretrain(filled, tiny(views_on="device")).fingerprint
+
+
+@pytest.fixture
+def fused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optimizers of one kernel, and losses that are fetched in bulk, as on a GPU."""
+    monkeypatch.setattr(Machine, "fused", True)
+
+
+def test_as_on_a_gpu_the_same_is_learnt(filled: Workspace, fused: None) -> None:
+    there = pretrain(filled, tiny())
+    with pytest.MonkeyPatch.context() as patch:
+        _Interrupts(patch, after=5)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(filled, tiny())
+    assert pretrain(filled, tiny()).fingerprint == there.fingerprint
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Machine, "fused", None)
+        here = pretrain(filled, tiny())
+    for one, other in zip(there.metrics, here.metrics, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], abs=1e-4)
+
+
+def test_a_run_goes_on_elsewhere(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a GPU to a CPU and back: the optimizer is told anew what to do."""
+    for number, fused in enumerate((True, None, True)):
+        monkeypatch.setattr(Machine, "fused", fused)
+        with pytest.MonkeyPatch.context() as patch:
+            _Interrupts(patch, after=2 + number % 2)
+            with pytest.raises(KeyboardInterrupt):
+                pretrain(filled, tiny())
+        (run,) = runs_of(filled)
+        groups = loop.read_checkpoint(run)["optimizer"]["param_groups"]
+        assert [group["fused"] for group in groups] == [fused, fused]
+    assert len(pretrain(filled, tiny()).metrics) == 3
+
+
+def test_as_on_a_gpu_a_loss_that_is_not_finite_is_told(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch, fused: None
+) -> None:
+    steps = []
+
+    def broken(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        steps.append(1)
+        return simsiam_loss(p, z) * (float("nan") if len(steps) == 5 else 1)
+
+    monkeypatch.setattr(pretrain_module, "simsiam_loss", broken)
+    with pytest.raises(LikewiseError, match="the loss is not finite at epoch 2, step 2"):
+        pretrain(filled, tiny())
+    assert len(steps) == 6  # told at the end of the epoch
+    state = loop.read_checkpoint(runs_of(filled)[-1])
+    assert state["position"]["epoch"] == 1
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+def test_compiling_changes_neither_names_nor_what_goes_on(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = pretrain(filled, tiny(epochs=2))
+    calls = []
+
+    def compile_to_itself(call: Callable[..., object], dynamic: bool) -> Callable[..., object]:
+        def made(*given: object) -> object:
+            calls.append(1)
+            return call(*given)
+
+        return made
+
+    monkeypatch.setattr(torch, "compile", compile_to_itself)
+    with pytest.MonkeyPatch.context() as patch:
+        _Interrupts(patch, after=4)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(filled, tiny(epochs=2, compile="on"))
+    state = loop.read_checkpoint(runs_of(filled)[-1])
+    assert not [name for name in state["model"] if "_orig_mod" in name]
+    assert len(calls) == 4 + 4  # attempts and steps
+    assert pretrain(filled, tiny(epochs=2, compile="on")).fingerprint == plain.fingerprint
+
+
+def test_a_compiler_that_fails_is_told_and_done_without(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(call: object, dynamic: bool) -> object:
+        raise RuntimeError("no compiler")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    plain, other = pretrain(filled, tiny(epochs=1)), pretrain(filled, tiny(epochs=1, compile="on"))
+    assert "torch.compile failed, going on without it: no compiler" in capsys.readouterr().err
+    assert other.fingerprint == plain.fingerprint
 
 
 def test_other_settings_or_images_start_another_run(

@@ -319,6 +319,7 @@ def test_three_processes_go_on_where_two_stopped(made: Made, tmp_path: Path) -> 
     [
         ("--backbone", "resnet18", "--workers", "1"),
         ("--backbone", "timm/vit_tiny_patch16_224", "--image-size", "32", "--views", "3"),
+        ("--views-on", "device"),
     ],
     ids=lambda options: options[1],
 )

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from likewise.status import WorkspaceStatus
     from likewise.training.adopt import Adopted
     from likewise.training.finetuned import Finetuned
-    from likewise.training.pretrain import Pretrained
+    from likewise.training.pretrained import Pretrained
 
 
 if in_notebook():  # a library that torch's nets come with would have ipywidgets for its own bars

@@ -3,7 +3,7 @@
 A field's docstring is its help text. Nothing heavy is imported here.
 """
 
-from likewise.settings.common import Common, Precision, Preset, config_of
+from likewise.settings.common import Common, Compile, Precision, Preset, ViewsOn, config_of
 from likewise.settings.exporting import EmbeddingsExport, Export
 from likewise.settings.gallery import (
     GalleryAdd,
@@ -43,6 +43,7 @@ __all__ = [
     "AnswersExport",
     "AnswersImport",
     "Common",
+    "Compile",
     "Demo",
     "Depth",
     "Duplicates",
@@ -74,5 +75,6 @@ __all__ = [
     "Strategy",
     "Verify",
     "Views",
+    "ViewsOn",
     "config_of",
 ]

@@ -9,6 +9,10 @@ Preset = Literal["auto", "natural", "grey", "glyph"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+Compile = Literal["auto", "on", "off"]
+
+ViewsOn = Literal["auto", "cpu", "device"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Common:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from likewise.settings.common import Common, Precision, Preset
+from likewise.settings.common import Common, Compile, Precision, Preset, ViewsOn
 
 Loss = Literal["contrastive", "triplet", "supcon"]
 
@@ -61,11 +61,18 @@ class Pretrain(Common):
     """Width of the predictor's bottleneck. 0: a quarter of the projector's."""
     workers: int = -1
     """Processes that make views. -1: chosen from the cores."""
+    views_on: ViewsOn = "auto"
+    """Where views are made. cpu: by those processes. device: on the device that trains, from images
+    that all lie there. auto: device if it is CUDA and they take at most a quarter of its free
+    memory. Both draw from the same distributions, not the same views."""
     threads: int = 0
     """Threads that compute. 0: as many as there are cores for, fewer while other processes keep
     these busy. A number: always so many; results are then the same to the bit."""
     precision: Precision = "auto"
     """auto measures which is faster on this machine."""
+    compile: Compile = "auto"
+    """Whether torch.compile speeds up the net. auto: on CUDA, if the run is long enough to pay for
+    it and a measured step is quicker."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     seed: int = 0

@@ -21,6 +21,7 @@ from likewise import ranks
 from likewise.cores import own_cores
 from likewise.images.augmentation import Views
 from likewise.images.store import Images
+from likewise.training.ahead import sent_ahead
 from likewise.training.shares import share_out
 
 Rows = npt.NDArray[np.int64]
@@ -45,7 +46,7 @@ def epoch_rows(rows: Rows, batch_size: int, seed: int, epoch: int) -> list[Rows]
     return [shuffled[n * batch_size : (n + 1) * batch_size] for n in range(count)]
 
 
-class _Requests(Sampler[Request]):
+class Requests(Sampler[Request]):
     """Every request of a run from a given point on."""
 
     def __init__(
@@ -64,7 +65,7 @@ class _Requests(Sampler[Request]):
 class _Turns(Sampler[Request]):
     """Those requests whose batches this process makes."""
 
-    def __init__(self, requests: _Requests) -> None:
+    def __init__(self, requests: Requests) -> None:
         self.requests = requests
 
     def __iter__(self) -> Iterator[Request]:
@@ -104,7 +105,7 @@ def view_batches(
     Yields ``(request, views)``, views as RGB bytes of shape (V, B, S, S, 3); under `torchrun` this
     process's share (V, b, S, S, 3) of the request's images. ``device`` is where they are used.
     """
-    requests, rank = _Requests(plan, epochs, start), ranks.here()
+    requests, rank = Requests(plan, epochs, start), ranks.here()
     loader = DataLoader(
         _ViewBatches(images, views, count, seed),
         batch_size=None,
@@ -115,7 +116,7 @@ def view_batches(
         pin_memory=device.type == "cuda",
     )
     if rank.alone:
-        return loader
+        return sent_ahead(loader, device)
     return _shared_out(requests, loader, (count, views.image_size), device)
 
 

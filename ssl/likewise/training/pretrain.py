@@ -4,7 +4,6 @@ import copy
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from torch import Tensor
 
 from likewise import ranks
 from likewise.errors import LikewiseError, UsageError
-from likewise.images.augmentation import Recipe, Views, choose_recipe, whole_view
+from likewise.images.augmentation import Recipe, choose_recipe, whole_view
 from likewise.images.store import Images, open_images
+from likewise.models.compiling import Forward, compiled_where_it_pays, unchanged
 from likewise.models.joint_norm import joint_norms
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import save_model
@@ -29,61 +29,21 @@ from likewise.models.together import (
     require_same,
     together,
 )
-from likewise.notebook import Displayed
 from likewise.progress import say
 from likewise.settings import Preset, Pretrain, config_of
 from likewise.training import health
-from likewise.training.batches import Request, Rows, divide_cores, epoch_rows, view_batches
+from likewise.training.batches import Request, Rows, divide_cores, epoch_rows
 from likewise.training.loop import Position, Training, load_checkpoint, precision_of, train
 from likewise.training.losses import simsiam_loss
+from likewise.training.pretrained import Pretrained
 from likewise.training.shares import averaging, gathered, require_enough
-from likewise.wording import percent
+from likewise.training.view_source import ViewSource
 from likewise.workspace import Workspace
 
 WATCHED_IMAGES = 512
 """How many images the health figures are measured on."""
 FIRST_STEPS = 50
 """Before so many steps a collapse may still dissolve by itself, and is not told."""
-
-
-@dataclass(frozen=True)
-class Pretrained(Displayed):
-    """What `pretrain` did."""
-
-    run: Run
-    fingerprint: str
-    epochs: int
-    images_per_second: float
-    metrics: list[dict[str, Any]]
-    warning: str | None
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the command contract."""
-        last = self.metrics[-1]
-        measured = ("embedding_std", "projection_std", "effective_rank", "neighbour_stability")
-        return {
-            "run": self.run.name,
-            "fingerprint": self.fingerprint,
-            "epochs": self.epochs,
-            "images_per_second": self.images_per_second,
-            "loss": last["loss"],
-            "health": {key: last[key] for key in measured} | {"warning": self.warning},
-        }
-
-    def as_text(self) -> str:
-        """What a person reads."""
-        last = self.metrics[-1]
-        lines = [
-            f"{self.run.name}: {self.epochs} epochs, {self.images_per_second:,.0f} images/s, "
-            f"loss {last['loss']:.3f}",
-            f"health: projection std {last['projection_std']:.2f} (1 is ideal, 0 collapsed), "
-            f"effective rank {last['effective_rank']:.1f}, "
-            f"{percent(last['neighbour_stability'])} of the neighbours stable",
-        ]
-        if self.warning:
-            lines.append(f"warning: {self.warning}")
-        lines.append("next: `likewise embed`")
-        return "\n".join(lines)
 
 
 def pretrain(workspace: Workspace, settings: Pretrain) -> Pretrained:
@@ -164,6 +124,7 @@ class _Pretraining:
             lr=rate,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
+            fused=self.machine.fused,
         )
         self.watched = self._watched_images()
         self.stored = from_first(
@@ -171,6 +132,7 @@ class _Pretraining:
         )
         self.kept: dict[str, Any] = {"precision": self.machine.precision, "neighbours": None}
         self.warned = False
+        self.forward: Forward = self._plain_forward
 
     def run(self) -> Pretrained:
         settings, steps = self.settings, len(self.rows) // self.batch_size
@@ -188,18 +150,25 @@ class _Pretraining:
             kept=self.kept,
         )
         position = load_checkpoint(training)
-        self._announce(position)
-        batches = view_batches(
-            self.images,
-            Views(self.recipe, self.size),
-            lambda epoch: epoch_rows(self.rows, self.batch_size, settings.seed, epoch),
+        source = ViewSource(
+            images=self.images,
+            rows=self.rows,
+            recipe=self.recipe,
+            image_size=self.size,
+            plan=lambda epoch: epoch_rows(self.rows, self.batch_size, settings.seed, epoch),
             count=settings.views,
             epochs=settings.epochs,
             seed=settings.seed,
-            start=(position.epoch, position.step),
-            workers=self.workers,
-            device=self.machine.device,
         )
+        start, device = (position.epoch, position.step), self.machine.device
+        there = source.made_on(device, settings.views_on, self.kept)
+        self._announce(position, there)
+        batches = (
+            source.batches_on(start, device)
+            if there
+            else source.batches_by_processes(start, self.workers, device)
+        )
+        self._compile((settings.epochs - position.epoch) * steps - position.step)
         try:
             train(training, position, batches)
         except LikewiseError:
@@ -225,11 +194,40 @@ class _Pretraining:
     def loss_of(self, request: Request, views: UInt8[Tensor, "V b S S 3"]) -> Tensor:
         """SimSiam's loss; all views go through the network as one batch."""
         count, total = len(views), len(request.rows)
-        flat = views.flatten(0, 1).to(self.machine.device, non_blocking=True)
+        flat = views.flatten(0, 1)
         with self.machine.autocast(), joint_norms():
-            _, z, p = self.shared(self.backbone.normalise(flat))
-        p, z = (each.float().unflatten(0, (count, -1)) for each in (p, z))
+            z, p = self.forward(flat)
+        p, z = (each.float().reshape(count, -1, each.shape[1]) for each in (p, z))
         return simsiam_loss(gathered(p, total), gathered(z, total))
+
+    def _plain_forward(self, flat: UInt8[Tensor, "Vb S S 3"]) -> tuple[Tensor, ...]:
+        _, z, p = self.shared(self.backbone.normalise(flat))
+        return z, p
+
+    def _compile(self, steps: int) -> None:
+        """Let the forward pass of the ``steps`` to come be compiled where that pays.
+
+        Not in one of several processes: `joint_norms` and the compiler don't know each other.
+        """
+        wanted = self.settings.compile
+        if not ranks.here().alone:
+            if wanted == "on":
+                say("--compile on: not with several processes")
+            return
+        shape = (self.settings.views, self.batch_size, self.size, self.size, 3)
+        request = Request(0, 0, self.rows[: self.batch_size])
+
+        def attempt(forward: Forward) -> float:
+            self.forward = forward
+            with unchanged(self.model):
+                noise = torch.randint(256, shape, dtype=torch.uint8, device=self.machine.device)
+                loss = self.loss_of(request, noise)
+                loss.backward()  # type: ignore[no-untyped-call]
+                return loss.item()
+
+        self.forward = compiled_where_it_pays(
+            self._plain_forward, attempt, wanted, self.machine.device, steps
+        )
 
     def set_lr(self, progress: float) -> None:
         """Cosine decay for backbone and projector, constant for the predictor.
@@ -285,14 +283,15 @@ class _Pretraining:
             np.stack([whole_view(self.images[int(row)], self.size) for row in chosen])
         )
 
-    def _announce(self, position: Position) -> None:
+    def _announce(self, position: Position, there: bool) -> None:
         architecture, count = self.backbone.architecture, ranks.here().count
         each = f"{count} processes with each " if count > 1 else ""
+        makers = "views are made there" if there else f"{self.workers} loader processes"
         say(
             f"{self.stored.name}: {architecture.name} at {self.size} px, "
             f"{len(self.rows):,} images, {self.settings.views} views, "
             f"{self.settings.epochs} epochs ({self.machine}, {each}"
-            f"{self.threads.most} threads, {self.workers} loader processes)"
+            f"{self.threads.most} threads, {makers})"
         )
         if position.epoch or position.step:
             say(f"going on at epoch {position.epoch + 1}, step {position.step + 1}")
