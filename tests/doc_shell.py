@@ -51,6 +51,8 @@ def command_server(folder: Path, whole: bool = False) -> Iterator[Path]:
             programs.mkdir()
             _program(programs / "likewise", _SHIM.format(python=sys.executable, server=str(where)))
             _program(programs / "python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+            launcher = f"{sys.executable} -m torch.distributed.run"
+            _program(programs / "torchrun", f'#!/bin/sh\nexec {launcher} "$@"\n')
             yield programs
         finally:
             server.terminate()

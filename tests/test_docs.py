@@ -52,6 +52,8 @@ def typed(text: str, program: str) -> Iterator[list[str]]:
     ]
     for line in [*shown, *spans(text)]:
         command = line.strip().removeprefix("$ ").removeprefix(".venv/bin/")
+        if command.startswith("torchrun "):
+            command = command.partition(" -m ")[2]
         if command.startswith(f"{program} "):
             words = shlex.split(command, comments=True)[1:]
             yield list(takewhile(lambda word: word not in (">", "|", "&&", ";"), words))
@@ -91,10 +93,14 @@ def anchors(page: Path) -> set[str]:
 def test_command_lines_are_found_and_wrong_ones_noticed() -> None:
     text = (
         "`likewise pretain`, `likewise embed\n--now`\n```bash\n$ likewise label --port 1  # x\n```"
+        "\n`torchrun --nnodes 2 -m likewise embed --then`"
     )
     found = list(typed(text, "likewise"))
-    assert found == [["label", "--port", "1"], ["pretain"], ["embed", "--now"]]
-    assert [bool(complaint(words)) for words in found] == [False, True, True]
+    assert found == [
+        *(["label", "--port", "1"], ["pretain"], ["embed", "--now"]),
+        ["embed", "--then"],
+    ]
+    assert [bool(complaint(words)) for words in found] == [False, True, True, True]
 
 
 @every_page
