@@ -76,7 +76,7 @@ class Backbone(nn.Module):
         side = images.shape[2]
         rows = images.flatten(2).float()
         rows.sub_(self.mean.flatten().repeat(side)).div_(self.std.flatten().repeat(side))
-        return rows.view(len(images), -1, side, 3).permute(0, 3, 1, 2)
+        return rows.view(-1, images.shape[1], side, 3).permute(0, 3, 1, 2)
 
     def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B D"]:
         """Embed normalised images."""
