@@ -22,6 +22,7 @@ from likewise.training import loop
 from likewise.training import pretrain as pretrain_module
 from likewise.training.losses import simsiam_loss
 from likewise.training.pretrain import pretrain
+from likewise.training.resident import Resident
 from likewise.workspace import Workspace
 
 TINY = {
@@ -127,6 +128,18 @@ def test_a_run_that_chose_where_views_are_made_stays_with_it(
     resumed = pretrain(filled, tiny())
     assert resumed.run.name == "pretrain-1"
     assert resumed.fingerprint == pretrain(filled, tiny(views_on="device")).fingerprint
+
+
+def test_images_too_large_for_the_device_leave_no_run(
+    filled: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(resident: object, images: object) -> None:
+        raise LikewiseError("they do not fit")
+
+    monkeypatch.setattr(Resident, "_fill", full)
+    with pytest.raises(LikewiseError, match="do not fit"):
+        pretrain(filled, tiny(views_on="device"))
+    assert runs_of(filled) == []
 
 
 @pytest.fixture

@@ -163,13 +163,13 @@ class _Pretraining:
         start, device = (position.epoch, position.step), self.machine.device
         there = source.made_on(device, settings.views_on, self.kept)
         self._announce(position, there)
-        batches = (
-            source.batches_on(start, device)
-            if there
-            else source.batches_by_processes(start, self.workers, device)
-        )
-        self._compile((settings.epochs - position.epoch) * steps - position.step)
         try:
+            batches = (
+                source.batches_on(start, device)
+                if there
+                else source.batches_by_processes(start, self.workers, device)
+            )
+            self._compile((settings.epochs - position.epoch) * steps - position.step)
             train(training, position, batches)
         except LikewiseError:
             if not self.stored.checkpoint_file.is_file():
