@@ -42,6 +42,18 @@ def tiny(**changes: object) -> Pretrain:
     return Pretrain(**(TINY | changes))  # type: ignore[arg-type]
 
 
+def break_fifth_loss(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Make the loss of the fifth step NaN; return a list that gets an entry with each step."""
+    steps: list[int] = []
+
+    def broken(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        steps.append(1)
+        return simsiam_loss(p, z) * (float("nan") if len(steps) == 5 else 1)
+
+    monkeypatch.setattr(pretrain_module, "simsiam_loss", broken)
+    return steps
+
+
 def test_a_run_leaves_model_metrics_and_tensorboard(filled: Workspace) -> None:
     done = pretrain(filled, tiny(seed=3))
     told = done.as_json()
@@ -179,13 +191,7 @@ def test_a_run_goes_on_elsewhere(filled: Workspace, monkeypatch: pytest.MonkeyPa
 def test_as_on_a_gpu_a_loss_that_is_not_finite_is_told(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch, fused: None
 ) -> None:
-    steps = []
-
-    def broken(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        steps.append(1)
-        return simsiam_loss(p, z) * (float("nan") if len(steps) == 5 else 1)
-
-    monkeypatch.setattr(pretrain_module, "simsiam_loss", broken)
+    steps = break_fifth_loss(monkeypatch)
     with pytest.raises(LikewiseError, match="the loss is not finite at epoch 2, step 2"):
         pretrain(filled, tiny())
     assert len(steps) == 6  # told at the end of the epoch
@@ -291,13 +297,7 @@ def test_collapse_is_named_with_advice(
 def test_a_loss_that_is_not_finite_stops_before_the_weights_change(
     filled: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    steps = []
-
-    def broken(p: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
-        steps.append(1)
-        return simsiam_loss(p, z) * (float("nan") if len(steps) == 5 else 1)
-
-    monkeypatch.setattr(pretrain_module, "simsiam_loss", broken)
+    break_fifth_loss(monkeypatch)
     with pytest.raises(LikewiseError, match="not finite at epoch 2, step 2"):
         pretrain(filled, tiny())
     run = runs_of(filled)[-1]

@@ -6,9 +6,12 @@ do, an annotator's own one from the common one.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float64
 
 from likewise.answers.standing import Verdict
 
@@ -71,6 +74,11 @@ class ErrorRates:
     def of(self, annotator: str) -> Rates:
         """The rates of an annotator; the common ones for somebody who is not known."""
         return self.own.get(annotator, self.common)
+
+    def of_each(self, annotators: Iterable[str]) -> Float64[np.ndarray, "n 2"]:
+        """Miss and false rate of each of them."""
+        own = [self.of(each) for each in annotators]
+        return np.array([(each.miss, each.false) for each in own], np.float64).reshape(-1, 2)
 
 
 def fixed_rates(miss: float, false: float) -> ErrorRates:

@@ -201,13 +201,12 @@ def rates_with(
         return None
     pairs = np.array([[places[each.a], places[each.b]] for each in used])
     first, second = (np.asarray(embeddings.vectors[ends]) for ends in pairs.T)
-    errors = [(own.miss, own.false) for own in (rates.of(each.annotator) for each in used)]
     population = similarity_sample(embeddings.vectors, rows)
     calibration = calibrate(
         np.einsum("pd,pd->p", first, second).astype(np.float64),
         np.array([each.verdict == "similar" for each in used]),
         levels_of(population),
-        np.array(errors, dtype=np.float64),
+        rates.of_each(each.annotator for each in used),
         pairs_behind(workspace, used, held_out, but=embeddings.fingerprint),
         seed,
     )

@@ -117,11 +117,10 @@ def _checked(
     ends = ends.reshape(-1, 2)
     together = (groups[ends[:, 0]] >= 0) & (groups[ends[:, 0]] == groups[ends[:, 1]])
     used = [known[place] for place in np.flatnonzero(together).tolist()]
-    errors = [(own.miss, own.false) for own in (rates.of(each.annotator) for each in used)]
     return Checked(
         rows=ends[together],
         same=np.array([each.verdict == "similar" for each in used], bool),
-        errors=np.array(errors, np.float64).reshape(-1, 2),
+        errors=rates.of_each(each.annotator for each in used),
         weights=pairs_behind(workspace, used, ()),
     )
 

@@ -53,6 +53,11 @@ class Threads:
             torch.set_num_threads(room)
 
 
+def threads_for(wanted: int, usual: int) -> Threads:
+    """What ``--threads`` means: ``wanted`` for good, or with 0 up to ``usual`` of them."""
+    return Threads(wanted or usual, fixed=wanted > 0)
+
+
 def _why(room: int, most: int) -> str:
     if room == most:
         return "the machine is free again"

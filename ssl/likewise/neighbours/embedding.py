@@ -26,7 +26,7 @@ from likewise.models.backbones import Backbone, bare, head_on
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import fingerprint_of, load_model
 from likewise.models.runs import Run, finished_run
-from likewise.models.threads import Threads
+from likewise.models.threads import threads_for
 from likewise.models.together import all_wait, from_first, require_same, together
 from likewise.neighbours.parts import Part, Source, joined, next_number, parts_in
 from likewise.neighbours.vectors import load_embeddings, renew, write_embeddings
@@ -145,7 +145,7 @@ def _through_the_net(
     require_same((number, len(missing)), "images or vectors")
     if not missing:
         return
-    threads = Threads(settings.threads or own_cores(), fixed=settings.threads > 0)
+    threads = threads_for(settings.threads, own_cores())
     machine = machine_for(backbone, settings)
     each = f", each of {rank.count} processes a share" if rank.count > 1 else ""
     say(f"{run.name}: embedding {len(missing):,} of {len(images):,} images ({machine}{each})")

@@ -22,7 +22,7 @@ from likewise.models.model_files import save_model
 from likewise.models.nets import SMALL_IMAGE, build_backbone
 from likewise.models.runs import Run, discard, resumable, start_run
 from likewise.models.simsiam import SimSiam
-from likewise.models.threads import Threads
+from likewise.models.threads import threads_for
 from likewise.models.together import (
     from_first,
     one_of_each_machine_first,
@@ -107,7 +107,7 @@ class _Pretraining:
         self.model = SimSiam(self.backbone, width, settings.predictor_dim or width // 4)
         self.model.to(memory_format=torch.channels_last)
         self.workers, threads = divide_cores(settings.workers)
-        self.threads = Threads(settings.threads or threads, fixed=settings.threads > 0)
+        self.threads = threads_for(settings.threads, threads)
         config = config_of(settings) | {"recipe": self.recipe, "images": _digest(images, rows)}
         require_same(config, "settings or images")
         old = from_first(

@@ -19,7 +19,7 @@ from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import save_model
 from likewise.models.runs import Run
 from likewise.models.simsiam import SimSiam
-from likewise.models.threads import Threads
+from likewise.models.threads import threads_for
 from likewise.models.together import from_first, require_same
 from likewise.progress import say
 from likewise.settings import Finetune
@@ -62,7 +62,7 @@ class Tuning:
         if settings.depth == "adapters":
             adapt(self.backbone, settings.rank)
         self.workers, threads = divide_cores(settings.workers)
-        self.threads = Threads(settings.threads or threads, fixed=settings.threads > 0)
+        self.threads = threads_for(settings.threads, threads)
         precision = precision_of(run, settings.precision)
         self.machine = pick_machine(settings.device, precision, self._trial)
         dim = self.backbone.dim
