@@ -1,5 +1,6 @@
 """Fixtures that several tests share."""
 
+import json
 import os
 import shutil
 import signal
@@ -8,6 +9,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,7 @@ from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import write_embeddings
 from likewise.settings import Embed, Ingest
 from likewise.workspace import Workspace
+from tests.breaking import Figure
 from tests.served import Server
 
 # Threads that wait for one another go to sleep: on a busy machine that is three times as fast.
@@ -60,6 +63,20 @@ def _main_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streamlit's AppTest puts its script in the place of ``__main__``, which spawned processes
     would import."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Iterator[Figure]:
+    """Notes what a test that breaks things has seen, in the file that LIKEWISE_FIGURES names."""
+    seen: list[str] = []
+    failed = request.session.testsfailed
+    yield seen.append
+    if file := os.environ.get("LIKEWISE_FIGURES"):
+        outcome = "failed" if request.session.testsfailed > failed else "passed"
+        day = datetime.now(UTC).date().isoformat()
+        line = {"test": request.node.nodeid, "figure": "; ".join(seen)}
+        with Path(file).open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({**line, "outcome": outcome, "day": day}) + "\n")
 
 
 @pytest.fixture
