@@ -27,10 +27,9 @@ class _Step:
 
     py_random: Any
     p: float
-    replay_mode: bool
 
     def __call__(self, *args: Any, force_apply: bool = False, **data: Any) -> dict[str, Any]:
-        if self.replay_mode or not _is_one_image(data):
+        if not _is_one_image(data):
             usual: dict[str, Any] = super().__call__(  # type: ignore[misc]
                 *args, force_apply=force_apply, **data
             )

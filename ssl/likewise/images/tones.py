@@ -44,7 +44,7 @@ def saturation(image: Image, factor: float) -> Image:
 
 def grey(image: Image) -> Image:
     """Without colour, as bright as before (ITU-R BT.601)."""
-    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return _transform(image, _GREY)
 
 
 def hue(image: Image, turn: float) -> Image:
@@ -75,15 +75,18 @@ def _hue_by_planes(image: Image, turn: float) -> Image:
     planes = cv2.split(image)
     low, high = cv2.min(planes[0], planes[1]), cv2.max(planes[0], planes[1])
     most, least = cv2.max(high, planes[2]), cv2.min(low, planes[2])
-    middle = cv2.max(low, cv2.min(high, planes[2]))
-    step = cv2.convertScaleAbs(cv2.subtract(most, least), alpha=6 * abs(turn))
+    middle = cv2.max(low, cv2.min(high, planes[2], dst=high), dst=low)
+    step = cv2.subtract(most, least, dst=high)
+    cv2.convertScaleAbs(step, dst=step, alpha=6 * abs(turn))
     turned = []
     for place, plane in enumerate(planes):
         before, after = planes[place - 1], planes[place - 2]
         rises = cv2.compare(before, after, cv2.CMP_GT if turn > 0 else cv2.CMP_LT)
-        change = cv2.subtract(step, cv2.absdiff(plane, middle))
-        risen = cv2.min(cv2.add(plane, change), most)
-        fallen = cv2.max(cv2.subtract(plane, change), least)
+        change = cv2.absdiff(plane, middle)
+        cv2.subtract(step, change, dst=change)
+        risen, fallen = cv2.add(plane, change), cv2.subtract(plane, change, dst=change)
+        cv2.min(risen, most, dst=risen)
+        cv2.max(fallen, least, dst=fallen)
         turned.append(cv2.copyTo(risen, rises, fallen))
     return cv2.merge(turned)
 
