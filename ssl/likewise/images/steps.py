@@ -1,6 +1,6 @@
-"""Steps of the recipes: albumentations' transforms with the same parameters, in half their time.
+"""Steps of the recipes: albumentations' transforms with the same parameters, done in less time.
 
-For a small view most of the time went into bookkeeping and into separate passes over the pixels
+Of a small view's time more than half was bookkeeping and slow passes over the pixels
 (`benchmarks/views.py`). A step that is given one RGB image of bytes, and nothing else, does
 without; masks, boxes, replays and other images go albumentations' way.
 """
