@@ -40,6 +40,9 @@ from tests.served import Server
 # Threads that wait for one another go to sleep: on a busy machine that is three times as fast.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+# What is measured while others work is not to be remembered.
+os.environ["LIKEWISE_CACHE"] = tempfile.mkdtemp(prefix="likewise-cache-")
+
 # What a shell starts in the background ignores Ctrl-C, and so would what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
