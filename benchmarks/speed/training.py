@@ -84,7 +84,7 @@ def _ours(workspace: Workspace, size: int, count: int) -> float:
         fresh=True,
     )
     first, *_, last = [row["seconds"] for row in made.metrics]
-    return (len(made.metrics) - 1) * count / (last - first)
+    return float((len(made.metrics) - 1) * count / (last - first))
 
 
 def lightly_loop(folder: Path, size: int, epochs: int, workers: int | None = None) -> float:
