@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
@@ -164,6 +165,7 @@ def _embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(coarse).resize((40 + seed, 30), Image.Resampling.BICUBIC).save(file)
     ingest(workspace, Ingest(images=(folder / "in",), workers=1))
     run = start_run(workspace, "pretrain", {}, name=None)
+    torch.manual_seed(0)
     save_model(run.model_file, build_backbone("small", image_size=24))
     embed(workspace, Embed(precision="float32"))
     return folder
