@@ -55,7 +55,7 @@ def break_fifth_loss(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_run_leaves_model_metrics_and_tensorboard(filled: Workspace) -> None:
-    done = pretrain(filled, tiny(seed=3))
+    done = pretrain(filled, tiny(seed=2))
     told = done.as_json()
     assert told["run"] == "pretrain-1"
     assert told["epochs"] == 3
