@@ -269,13 +269,13 @@ def test_failures_are_reported_again_and_retried_when_it_may_help(
     bad = tmp_path / "in" / "bad.png"
     bad.write_bytes(b"nothing")
 
-    def no_permission(path: str, mode: str) -> Any:
+    def no_permission(path: str, mode: str, **options: Any) -> Any:
         if path.endswith("shut.png"):
             raise PermissionError(13, "Permission denied")
-        return Path(path).open(mode)
+        return open(path, mode, **options)  # noqa: PTH123
 
     with monkeypatch.context() as patch:
-        patch.setattr("likewise.images.reading.open", no_permission, raising=False)
+        patch.setattr("likewise.images.limits.open", no_permission, raising=False)
         first = run(workspace, tmp_path / "in")
         assert {each.reason[:10] for each in first.failures} == {"not an ima", "unreadable"}
         reader = Here()

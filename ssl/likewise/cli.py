@@ -101,6 +101,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the ``likewise`` command; ends with the contract's exit codes."""
     if not _rank().alone and os.environ.get("OMP_NUM_THREADS") == "1":
         os.environ["OMP_NUM_THREADS"] = str(own_cores())  # torchrun's 1 was for want of a number
+    os.environ["PYTHONSAFEPATH"] = "1"  # children import nothing that lies in the present folder
     code = run(sys.argv[1:] if arguments is None else arguments)
     if not _rank().alone:
         sys.stdout.flush()
