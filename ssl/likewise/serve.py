@@ -4,7 +4,6 @@ import os
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from typing import Any
 
 from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
+from likewise.interpreter import module_command
 from likewise.jobs.next_step import LEAST_ANSWERS
 from likewise.jobs.refresh import refreshing
 from likewise.people import Gate, gate_for, is_loopback
@@ -165,7 +165,7 @@ def command_for(
     if ssl_cert is not None and ssl_key is not None:
         flags |= {"server.sslCertFile": str(ssl_cert), "server.sslKeyFile": str(ssl_key)}
     options = [f"--{name}={value}" for name, value in flags.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(app), *options]
+    return [*module_command("streamlit"), "run", str(app), *options]
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from likewise.errors import LikewiseError
 from likewise.images.decode import TOO_MUCH_MEMORY, Decoded, DecodeError, decode_sized
 from likewise.images.limits import MEMORY, bound_memory, content_of
 from likewise.images.scan import File
+from likewise.interpreter import safe_children
 
 TIMEOUT = 60.0
 """Seconds that a child may spend on one task before it is killed."""
@@ -232,7 +233,7 @@ class _Child(SpawnProcess):
         main = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
-            with _interrupts_blocked():
+            with safe_children(), _interrupts_blocked():
                 super().start()
         finally:
             sys.modules["__main__"] = main
