@@ -57,7 +57,7 @@ def outcomes_of(contents: Iterator[bytes], folder: Path, **options: float) -> It
 
 @pytest.mark.breaking
 @pytest.mark.timeout(3600)
-@times(3_000, 100_000)
+@times(2_000, 100_000)
 def test_mutated_images_cost_a_row_each(
     times: int, tmp_path: Path, notes: Path, figure: Figure
 ) -> None:
@@ -252,7 +252,7 @@ class Restless(threading.Thread):
 
 @pytest.mark.breaking
 @pytest.mark.timeout(1800)
-@times(3, 60)
+@times(2, 60)
 def test_files_that_change_while_they_are_read(
     times: int, tmp_path: Path, workspace: Workspace, picture: Picture, figure: Figure
 ) -> None:
@@ -261,7 +261,7 @@ def test_files_that_change_while_they_are_read(
         picture(tmp_path / f"{seed}.png", seed, size=(20 + seed, 16)).read_bytes() for seed in SEEDS
     ]
     picture(folder / "stays.png", 99)
-    for number in range(400):
+    for number in range(250):
         (folder / f"{number}.png").write_bytes(contents[number % len(contents)])
     changes = wrong = 0
     for seed in range(times):
@@ -274,7 +274,7 @@ def test_files_that_change_while_they_are_read(
         assert during["found"] == during["images"] + during["duplicates"] + during["failed"]
         after = ingest(workspace, Ingest(images=(folder,), workers=2))
         wrong += _untrue(workspace, folder, after.as_json()["found"])
-        for number in range(300):  # what is left goes on from a full folder
+        for number in range(200):  # what is left goes on from a full folder
             file = folder / f"{number}.png"
             with contextlib.suppress(OSError):
                 file.write_bytes(contents[number % len(contents)]) if not file.exists() else None

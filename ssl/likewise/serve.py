@@ -35,6 +35,7 @@ _STREAMLIT = {
     "server.headless": "true",  # the browser is opened here, once the app answers
     "server.fileWatcherType": "none",
     "server.showEmailPrompt": "false",
+    "server.maxUploadSize": "50",  # megabytes: as much as Explore takes
     "browser.gatherUsageStats": "false",
     "runner.postScriptGC": "false",  # a full collection per answer stalls every annotator
     "runner.magicEnabled": "false",

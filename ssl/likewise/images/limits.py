@@ -2,6 +2,8 @@
 
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from likewise.images.decode import DecodeError
@@ -37,6 +39,28 @@ def content_of(path: str) -> tuple[bytes, os.stat_result]:
 def _not_waiting(path: str, flags: int) -> int:
     """Open without waiting for somebody at the other end of a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+@contextmanager
+def bounded_memory(more: int) -> Iterator[None]:
+    """Bound it meanwhile, and no longer; see `bound_memory`."""
+    before = _limits()
+    bound_memory(more)
+    try:
+        yield
+    finally:
+        if before is not None:
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _limits() -> tuple[int, int] | None:
+    try:
+        import resource
+    except ImportError:
+        return None
+    return resource.getrlimit(resource.RLIMIT_DATA)
 
 
 def bound_memory(more: int) -> None:
