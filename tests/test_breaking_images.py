@@ -19,7 +19,7 @@ import pytest
 from likewise.files import digest
 from likewise.images.decode import DecodeError, decode
 from likewise.images.ingest import ingest
-from likewise.images.reading import Outcome, Reading, in_children
+from likewise.images.reading import TIMEOUT, Outcome, Reading, in_children
 from likewise.images.scan import File
 from likewise.images.store import open_images
 from likewise.settings import Ingest
@@ -93,7 +93,7 @@ BOMBS = bad_images.bombs()
 def test_bombs_are_bounded(times: int, tmp_path: Path, notes: Path, figure: Figure) -> None:
     names = list(BOMBS)[:times]
     contents = (BOMBS[name]() for name in names)
-    outcomes = list(outcomes_of(contents, tmp_path / "in", timeout=PATIENCE))
+    outcomes = list(outcomes_of(contents, tmp_path / "in", timeout=TIMEOUT))
     told = {name: each.reason or "decoded" for name, each in zip(names, outcomes, strict=True)}
     longest, memory = bad_images.noted(notes)
     figure(
