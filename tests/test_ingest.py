@@ -661,6 +661,7 @@ def decode(data, *, short_side):
 """
 
 
+@pytest.mark.breaking
 def test_decoder_that_dies_or_hangs_costs_one_file(
     tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

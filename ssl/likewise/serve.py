@@ -26,7 +26,7 @@ from likewise.settings import Label
 from likewise.signals import interruptible
 from likewise.workspace import Workspace
 
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # nosec B104
 """Addresses that mean every interface, and where to find what listens there."""
 _PORTS_TRIED = 50
 _START_SECONDS = 60.0
@@ -215,7 +215,8 @@ def _wait_until_up(process: subprocess.Popen[bytes], url: str) -> None:
                 f"the labeler did not start (exit code {process.returncode}); see above"
             )
         try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2, context=trusting):
+            health = f"{url}/_stcore/health"  # http or https
+            with urllib.request.urlopen(health, timeout=2, context=trusting):  # nosec B310
                 return
         except urllib.error.HTTPError as answer:  # the gate: it wants a sign-in
             answer.close()
