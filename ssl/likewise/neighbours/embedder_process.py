@@ -76,7 +76,9 @@ def embedded_picture(
         decoded = decode_sized(data, short_side=workspace.config.store_size)
     backbone = _model(models, workspace, fingerprint)
     view = whole_view(decoded.pixels, backbone.architecture.image_size)
-    vector = embed_views(backbone, pick_machine("cpu", "float32"), np.asarray(view)[None])[0]
+    vector = embed_views(
+        backbone, pick_machine("cpu", "float32", "channels_last"), np.asarray(view)[None]
+    )[0]
     picture = Image.fromarray(decoded.pixels)
     picture.thumbnail((SHOWN, SHOWN))
     encoded = BytesIO()

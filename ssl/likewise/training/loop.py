@@ -23,7 +23,7 @@ from likewise.models.runs import Run
 from likewise.models.threads import Threads
 from likewise.models.together import any_of_us, from_first
 from likewise.progress import progress, say
-from likewise.settings import Precision
+from likewise.settings import MemoryFormat, Precision
 from likewise.training.batches import Request
 from likewise.training.finite import finite_for
 from likewise.training.saving import Saving
@@ -182,12 +182,17 @@ def load_checkpoint(training: Training) -> Position:
     return Position(**saved["position"])
 
 
-def precision_of(run: Run | None, wanted: Precision) -> Precision:
-    """``wanted``; where it is auto, the precision that an interrupted run has begun with."""
-    if wanted != "auto" or run is None or not run.checkpoint_file.is_file():
-        return wanted
-    kept: Precision = read_checkpoint(run)["kept"]["precision"]
-    return kept
+def arithmetic_of(
+    run: Run | None, precision: Precision, memory_format: MemoryFormat
+) -> tuple[Precision, MemoryFormat]:
+    """What is wanted; where it is auto, what an interrupted run has begun with."""
+    if run is None or not run.checkpoint_file.is_file():
+        return precision, memory_format
+    kept = read_checkpoint(run)["kept"]
+    return (
+        kept["precision"] if precision == "auto" else precision,
+        kept["memory_format"] if memory_format == "auto" else memory_format,
+    )
 
 
 def read_checkpoint(run: Run) -> dict[str, Any]:
