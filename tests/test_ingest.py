@@ -29,6 +29,7 @@ from likewise.images.scan import Failure, File
 from likewise.images.store import is_held_out, open_images
 from likewise.settings import Ingest
 from likewise.workspace import Workspace
+from tests.breaking import Figure
 
 Picture = Callable[..., Path]
 
@@ -663,7 +664,7 @@ def decode(data, *, short_side):
 
 @pytest.mark.breaking
 def test_decoder_that_dies_or_hangs_costs_one_file(
-    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "fragile_decoder.py").write_text(DECODER)
@@ -682,6 +683,8 @@ def test_decoder_that_dies_or_hangs_costs_one_file(
     reading = Reading(16, decode=fragile_decoder.decode)
     started = time.monotonic()
     outcomes = list(in_children(files, reading, 2, timeout=3.0))
+    lost = sum(bool(each.reason) for each in outcomes)
+    figure(f"10 files, of which 3 kill, hang or end their decoder: {lost} rows with a reason")
     assert time.monotonic() - started < 60
     assert [Path(outcome.path).name for outcome in outcomes] == [f"{n}.png" for n in range(10)]
     assert {n: outcome.reason for n, outcome in enumerate(outcomes) if outcome.reason} == {
