@@ -18,6 +18,7 @@ LAYERS = [
         "notebook",
         "progress",
         "ranks",
+        "seals",
         "settings",
         "signals",
         "wording",

@@ -13,8 +13,9 @@ from likewise import __version__
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
 from likewise.models.backbones import Architecture, Backbone
-from likewise.models.metadata import FORMAT, HEADED, read_metadata
+from likewise.models.metadata import FORMAT, HEADED, header_length, read_metadata
 from likewise.models.nets import assemble
+from likewise.seals import BLANK, seal
 
 _HEAD = "head/"
 """Begins the names of a head's tensors, which no net can have."""
@@ -59,10 +60,12 @@ def save_model(file: Path, backbone: Backbone) -> str:
         "architecture": _architecture_text(backbone.architecture),
         "dim": str(backbone.dim),
         "fingerprint": fingerprint,
+        "seal": BLANK,
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in _state_of(backbone).items()}
     with replacing(file) as temporary:
         safetensors.torch.save_file(weights, temporary, metadata)
+        seal(temporary, header_length(temporary))
     return fingerprint
 
 
