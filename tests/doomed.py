@@ -1,22 +1,36 @@
 """Commands that are killed at a given place; run in processes of `tests.warmed`."""
 
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from likewise import cli
+from likewise.models.backbones import Backbone
 from likewise.models.runs import Run
 from likewise.neighbours.parts import Part
 from likewise.training import checkpoint, pretrain, saving
 
-Where = Literal["before step", "after step", "in save", "in batch", "workers start", "embedded"]
+Where = Literal[
+    "before step",
+    "after step",
+    "in save",
+    "in batch",
+    "workers start",
+    "embedded",
+    "bad input",
+    "bad loss",
+    "bad gradient",
+]
 
 
 @dataclass(frozen=True)
@@ -32,7 +46,8 @@ class Doom:
     """To all processes of its group, else to itself."""
 
     def reached(self, *_: object) -> None:
-        """Send the signal."""
+        """Send the signal, and note when."""
+        Path(os.environ["TOLD"]).with_name("told.signal").write_text(str(time.time()))
         if self.group:
             os.killpg(os.getpgrp(), self.number)
         else:
@@ -51,6 +66,8 @@ class Doom:
                 self._watch(pretrain, "simsiam_loss", before=True)
             case "embedded":
                 self._watch(Part, "add", before=False)
+            case "bad input" | "bad loss" | "bad gradient":
+                spoil(self.where, self.count)
             case "workers start":
                 start: Callable[[Any], Iterator[Any]] = DataLoader.__iter__
 
@@ -77,11 +94,36 @@ class Doom:
         setattr(place, name, watched)
 
 
+def spoil(what: str, count: int) -> None:
+    """Let an input, the loss or a gradient not be finite at the step of this number."""
+    left = count
+    normalise, loss_of = Backbone.normalise, pretrain.simsiam_loss
+
+    def spoilt_input(net: Backbone, views: Tensor) -> Tensor:
+        given: Tensor = normalise(net, views)
+        if net.training and left == 1:
+            given[0, 0, 0, 0] = math.nan
+        return given
+
+    def spoilt_loss(p: Tensor, z: Tensor) -> Tensor:
+        nonlocal left
+        left -= 1
+        if left == 0 and what == "bad loss":
+            return loss_of(p, z) * math.inf
+        if left == 0 and what == "bad gradient":
+            p.register_hook(lambda gradient: gradient * math.nan)
+        return loss_of(p, z)
+
+    pretrain.simsiam_loss = spoilt_loss  # type: ignore[attr-defined]
+    if what == "bad input":
+        Backbone.normalise = spoilt_input  # type: ignore[method-assign]
+
+
 def command(
     words: Sequence[str], environment: dict[str, str], err: Path, doom: Doom | None
 ) -> None:
     """Run a command of `likewise`, which says what it says in a file."""
-    os.environ.update(environment)
+    os.environ.update(environment | {"TOLD": str(err)})
     told = os.open(err, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(told, 1)
     os.dup2(told, 2)

@@ -1,32 +1,37 @@
 """Trainings that are killed, by the hundred: nothing is lost, and nothing is learnt otherwise."""
 
+import json
+import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 
 from likewise.answers.store import NewAnswer, open_answers
-from likewise.images.ingest import ingest
 from likewise.images.store import open_images
 from likewise.models.model_files import save_model
 from likewise.models.nets import build_backbone
 from likewise.models.runs import Run, runs_of, start_run
 from likewise.neighbours.parts import parts_in
-from likewise.settings import Ingest
+from likewise.training.batches import epoch_rows
 from likewise.training.checkpoint import read_checkpoint
 from likewise.workspace import Workspace
 from tests import doomed
 from tests.breaking import Figure, times
 from tests.doomed import Doom, Where
-from tests.warmed import begin, ended, environments
+from tests.warmed import SECONDS, begin, ended, environments
 
+ROOT = Path(__file__).parents[1]
 TINY = ("--image-size", "16", "--precision", "float32", "--threads", "1")
 PRETRAIN = (
     *("pretrain", "--batch-size", "8", "--epochs", "3", "--projector-dim", "32", "--preset"),
@@ -47,9 +52,8 @@ class Job:
     folder: Path
     words: tuple[str, ...]
     processes: int = 1
-    taken: float = 0.0
-    """Seconds from the last signal to the end."""
-    started: float = field(default=0.0)
+    ended: float = 0.0
+    """When its last process did, in Unix time."""
 
     @property
     def workspace(self) -> Workspace:
@@ -67,7 +71,59 @@ class Job:
             begin(doomed.command, words, each, self.folder / "told", doom if n == whom else None)
             for n, each in enumerate(environments(self.processes))
         ]
-        return [ended(each) for each in begun]
+        codes = [ended(each) for each in begun]
+        self.ended = time.time()
+        return codes
+
+    def seconds_to_end(self) -> float:
+        """From the signal, which the doomed process noted, to the end of all."""
+        return self.ended - float((self.folder / "told.signal").read_text())
+
+    def launched(self, doom: Doom) -> list[int]:
+        """The same by `torchrun`, which passes on the signal that it is sent."""
+        plan = self.folder / "plan.json"
+        plan.write_text(
+            json.dumps(
+                [
+                    ["signal", "launcher", doom.number, doom.count],
+                    ["likewise", *self.words, "--workspace", str(self.workspace.path)],
+                ]
+            )
+        )
+        launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+        with (self.folder / "told").open("w") as told:
+            done = subprocess.run(
+                [*launcher, "--nproc-per-node", str(self.processes), "-m", "tests.rank_job", plan],
+                cwd=ROOT,
+                env=os.environ
+                | {"PYTHONPATH": f"{ROOT}/ssl:{ROOT}/labeler:{ROOT}"}
+                | {"TOLD": str(self.folder / "told")},
+                stdout=told,
+                stderr=told,
+                timeout=SECONDS,
+                check=False,
+            )
+        self.ended = time.time()
+        return [done.returncode]
+
+    def clear(self) -> None:
+        """Forget what was trained and embedded, but for the first model."""
+        for each in runs_of(self.workspace):
+            if each.kind != "adopt":
+                shutil.rmtree(each.folder)
+        shutil.rmtree(self.workspace.embeddings, ignore_errors=True)
+
+    def has_saved(self) -> bool:
+        """Whether the state of a training, or vectors, were saved, and it was said."""
+        said = self.told.count("likewise: stopped; run the same command again to go on") == 1
+        if self.words[0] == "embed":
+            partial = list(self.workspace.embeddings.glob(".*.partial"))
+            return said and len(partial) == 1 and bool(parts_in(partial[0], 256))
+        run = self.newest()
+        if run is None or not said:
+            return False
+        position = read_checkpoint(run)["position"]
+        return bool(position["epoch"] or position["step"])
 
     def newest(self) -> Run | None:
         kind = self.words[0]
@@ -76,9 +132,7 @@ class Job:
 
 
 @pytest.fixture
-def job_of(
-    filled: Workspace, tmp_path: Path
-) -> Callable[[str, tuple[str, ...], int], Job]:
+def job_of(filled: Workspace, tmp_path: Path) -> Callable[[str, tuple[str, ...], int], Job]:
     """A command on a workspace of its own with 26 images, answers and a model."""
     images = open_images(filled)
     kinds = {str(each): int(images.path(row).stem) % 2 for row, each in enumerate(images.ids)}
@@ -161,6 +215,83 @@ def _drawn(rng: random.Random, job: Job) -> Doom:
     return Doom(where, count, rng.choice((signal.SIGKILL, signal.SIGTERM)))
 
 
-def _seconds(work: Callable[[], list[int]]) -> tuple[list[int], float]:
-    began = time.monotonic()
-    return work(), time.monotonic() - began
+Whom = Literal["launcher", "group", "one"]
+STOPS: list[tuple[tuple[str, ...], Where, Whom, int]] = [
+    (PRETRAIN, "workers start", "group", 2),
+    (PRETRAIN, "in batch", "one", 0),
+    (EMBED, "embedded", "group", 0),
+    (PRETRAIN, "after step", "launcher", 0),
+    (PRETRAIN, "workers start", "group", 8),
+    (PRETRAIN, "in batch", "group", 2),
+    (EMBED, "embedded", "one", 0),
+    (PRETRAIN, "after step", "group", 8),
+    (PRETRAIN, "after step", "one", 2),
+    (PRETRAIN, "in batch", "group", 0),
+    (EMBED, "embedded", "launcher", 0),
+    (PRETRAIN, "after step", "one", 8),
+]
+"""Command, place, who is sent SIGTERM, loader workers."""
+WITHIN = 25.0
+"""Seconds; `torchrun` kills after 30."""
+
+
+@pytest.mark.breaking
+@times(4, 100)
+def test_whoever_is_told_to_end_has_saved(
+    times: int, job_of: Callable[[str, tuple[str, ...], int], Job], figure: Figure
+) -> None:
+    """SIGTERM to torchrun, to the process group and to one of two processes."""
+    rng = random.Random(1)
+    jobs: dict[tuple[str, int, int], Job] = {}
+    saved, slowest = 0, 0.0
+    for number in range(times):
+        command, where, whom, workers = STOPS[number % len(STOPS)]
+        processes = 1 if whom == "group" else 2
+        words = command if command is EMBED else (*command, "--workers", str(workers))
+        key = (words[0], workers, processes)
+        if key not in jobs:
+            jobs[key] = job_of(f"job-{number}", words, processes)
+        job = jobs[key]
+        count = {"workers start": rng.randint(0, 300), "in batch": 1}.get(where, rng.randint(1, 4))
+        doom = Doom(where, count, signal.SIGTERM, group=whom == "group")
+        job.clear()
+        codes = job.launched(doom) if whom == "launcher" else job.run(doom, processes - 1)
+        slowest = max(slowest, job.seconds_to_end())
+        saved += all(codes) and job.has_saved() and job.seconds_to_end() < WITHIN
+    figure(f"{saved} of {times} saved, the slowest {slowest:.1f} s after SIGTERM")
+    assert saved == times
+
+
+BAD: tuple[Where, ...] = ("bad input", "bad loss", "bad gradient")
+
+
+@pytest.mark.breaking
+@times(4, 50)
+def test_what_is_not_finite_never_reaches_the_weights(
+    times: int, job_of: Callable[[str, tuple[str, ...], int], Job], figure: Figure
+) -> None:
+    """An input, the loss or a gradient, of one process or of one of two."""
+    rng = random.Random(2)
+    jobs = {each: job_of(f"job-{each}", (*PRETRAIN, "--workers", "0"), each) for each in (1, 2)}
+    stopped = 0
+    for number in range(times):
+        job, step = jobs[2 if number % 4 == 3 else 1], rng.randint(4, 9)
+        job.clear()
+        codes = job.run(Doom(BAD[number % 3], step, 0), job.processes - 1)
+        epoch, within = divmod(step - 1, 3)
+        run = job.newest()
+        assert run is not None
+        state = read_checkpoint(run)
+        told = [each for each in job.told.splitlines() if each.startswith("likewise: ")]
+        images = open_images(job.workspace)
+        rows = epoch_rows(np.arange(26), 8, 0, epoch)[within]
+        stopped += (
+            codes == [1] * job.processes
+            and f"is not finite at epoch {epoch + 1}, step {within + 1};" in told[0]
+            and all(each in told[0] for each in images.names(rows[:5]))
+            and (job.workspace.runs / "not-finite.txt").read_text().count(".png\n") == 8
+            and state["position"]["epoch"] == epoch
+            and all(each.isfinite().all() for each in state["model"].values())
+        )
+    figure(f"{stopped} of {times} stopped before the optimizer's step, their images named")
+    assert stopped == times

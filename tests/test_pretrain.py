@@ -342,6 +342,24 @@ def test_a_damaged_checkpoint_is_told(filled: Workspace) -> None:
         with pytest.raises(KeyboardInterrupt):
             pretrain(filled, tiny())
     file = runs_of(filled)[-1].checkpoint_file
-    file.write_bytes(file.read_bytes()[:1000])
+    for each in (file, runs_of(filled)[-1].checkpoint_before):
+        each.write_bytes(each.read_bytes()[:1000])
     with pytest.raises(LikewiseError, match="could not read the checkpoint"):
         pretrain(filled, tiny())
+
+
+def test_a_damaged_checkpoint_makes_room_for_the_one_before(
+    filled: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = pretrain(filled, tiny())
+    with pytest.MonkeyPatch.context() as patch:
+        _Interrupts(patch, after=5)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(filled, tiny())
+    file = runs_of(filled)[-1].checkpoint_file
+    file.write_bytes(file.read_bytes()[:-1])
+    capsys.readouterr()
+    assert pretrain(filled, tiny()).fingerprint == whole.fingerprint
+    told = capsys.readouterr().err
+    assert told.count("checkpoint.pt is damaged; going on from the checkpoint before it") == 1
+    assert not list(filled.runs.glob("*/checkpoint*"))

@@ -58,6 +58,4 @@ def environments(count: int) -> list[dict[str, str]]:
         port = str(free.getsockname()[1])
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     numbers = {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-    return [
-        where | numbers | {"RANK": str(each), "LOCAL_RANK": str(each)} for each in range(count)
-    ]
+    return [where | numbers | {"RANK": str(each), "LOCAL_RANK": str(each)} for each in range(count)]

@@ -19,6 +19,7 @@ from likewise.errors import LikewiseError
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
+    errno.EFBIG: "the file would be larger than is allowed here (see `ulimit -f`)",
     errno.EROFS: "the disk is read-only; choose another --workspace",
     errno.EACCES: "permission denied; choose another --workspace or change its permissions",
     errno.EPERM: "permission denied; choose another --workspace or change its permissions",

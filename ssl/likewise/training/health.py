@@ -77,12 +77,12 @@ def neighbour_stability(before: Int64[Tensor, "N k"], after: Int64[Tensor, "N k"
     return float(np.mean([len(np.intersect1d(old, new)) / len(old) for old, new in pairs]))
 
 
-def guessing_warning(chance: float) -> str | None:
-    """Plain words with advice if the net guesses which views are of one image, else None.
+def guessing_warning(chance: float, error: float) -> str | None:
+    """Plain words with advice if the net surely guesses which views are of one image, else None.
 
-    Takes the mean of `told_apart` over some steps.
+    Takes the mean of `told_apart` over some steps, and the standard error of that mean.
     """
-    if chance >= GUESSING:
+    if chance + 2 * error >= GUESSING:
         return None
     return (
         "the network cannot tell which views are of the same image "

@@ -260,12 +260,16 @@ class _Pretraining:
                     "steps": steps,
                     "projection_std": health.relative_std(z),
                     "effective_rank": health.effective_rank(h),
-                    "told_apart": self._told_apart(),
+                    **self._guesses(),
                 }
             )
 
-    def _told_apart(self) -> float:
-        return float(self.kept["told_apart"].nanmean())
+    def _guesses(self) -> dict[str, float]:
+        """How well views of one image were told from those of others in the last steps."""
+        recent = self.kept["told_apart"]
+        recent = recent[recent.isfinite()]
+        error = recent.std(correction=0) / math.sqrt(len(recent))
+        return {"told_apart": float(recent.mean()), "told_apart_error": float(error)}
 
     @torch.no_grad()
     def _watched(self) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N P"]]:
@@ -288,7 +292,7 @@ class _Pretraining:
             "neighbour_stability": 0.0
             if before is None
             else health.neighbour_stability(before, now),
-            "told_apart": self._told_apart(),
+            **self._guesses(),
         }
         self._warn(row | measured)
         return measured
@@ -340,7 +344,9 @@ def collapse_of(measured: Mapping[str, Any]) -> str | None:
     if measured["steps"] < FIRST_STEPS:
         return None
     collapsed = health.collapse_warning(measured["projection_std"], measured["effective_rank"])
-    return collapsed or health.guessing_warning(measured.get("told_apart", 1.0))
+    if collapsed or "told_apart" not in measured:
+        return collapsed
+    return health.guessing_warning(measured["told_apart"], measured["told_apart_error"])
 
 
 def pick_recipe(images: Images, preset: Preset) -> Recipe:
