@@ -19,6 +19,7 @@ from likewise.models.backbones import Backbone
 from likewise.models.runs import Run
 from likewise.neighbours.parts import Part
 from likewise.training import checkpoint, pretrain, saving
+from likewise.training.losses import simsiam_loss
 
 Where = Literal[
     "before step",
@@ -97,7 +98,7 @@ class Doom:
 def spoil(what: str, count: int) -> None:
     """Let an input, the loss or a gradient not be finite at the step of this number."""
     left = count
-    normalise, loss_of = Backbone.normalise, pretrain.simsiam_loss
+    normalise, loss_of = Backbone.normalise, simsiam_loss
 
     def spoilt_input(net: Backbone, views: Tensor) -> Tensor:
         given: Tensor = normalise(net, views)
@@ -111,12 +112,12 @@ def spoil(what: str, count: int) -> None:
         if left == 0 and what == "bad loss":
             return loss_of(p, z) * math.inf
         if left == 0 and what == "bad gradient":
-            p.register_hook(lambda gradient: gradient * math.nan)
+            p.register_hook(lambda gradient: gradient * math.nan)  # type: ignore[no-untyped-call]
         return loss_of(p, z)
 
-    pretrain.simsiam_loss = spoilt_loss  # type: ignore[attr-defined]
+    setattr(pretrain, "simsiam_loss", spoilt_loss)  # noqa: B010 - mypy knows it as a function
     if what == "bad input":
-        Backbone.normalise = spoilt_input  # type: ignore[method-assign]
+        Backbone.normalise = spoilt_input  # type: ignore[method-assign,assignment]
 
 
 def command(
@@ -136,8 +137,9 @@ def command(
     os._exit(cli.run(list(words)))
 
 
-def write_checkpoints(folder: Path, tell: int) -> None:
-    """Write one after the other; say of each that it is written, until killed."""
+def write_checkpoints(folder: Path, heard: Path) -> None:
+    """Write one after the other; say of each in a file that it is written, until killed."""
+    tell = os.open(heard, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     run = Run(folder, "pretrain", {}, "", None)
     number = int(checkpoint.read_checkpoint(run)["number"]) if checkpoint.has_checkpoint(run) else 0
     while True:

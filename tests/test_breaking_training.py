@@ -11,24 +11,32 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torch import Tensor
 
 from likewise.answers.store import NewAnswer, open_answers
+from likewise.images.augmentation import Views
+from likewise.images.ingest import ingest
 from likewise.images.store import open_images
 from likewise.models.model_files import save_model
 from likewise.models.nets import build_backbone
 from likewise.models.runs import Run, runs_of, start_run
 from likewise.neighbours.parts import parts_in
+from likewise.settings import Ingest, Preset, Pretrain
+from likewise.training import pretrain as pretrain_module
 from likewise.training.batches import epoch_rows
 from likewise.training.checkpoint import read_checkpoint
+from likewise.training.pretrain import pretrain
 from likewise.workspace import Workspace
 from tests import doomed
 from tests.breaking import Figure, times
 from tests.doomed import Doom, Where
+from tests.stand_ins import KINDS as KINDS_OF_IMAGES
 from tests.warmed import SECONDS, begin, ended, environments
 
 ROOT = Path(__file__).parents[1]
@@ -243,7 +251,7 @@ def test_whoever_is_told_to_end_has_saved(
     """SIGTERM to torchrun, to the process group and to one of two processes."""
     rng = random.Random(1)
     jobs: dict[tuple[str, int, int], Job] = {}
-    saved, slowest = 0, 0.0
+    lost, slowest = list[object](), 0.0
     for number in range(times):
         command, where, whom, workers = STOPS[number % len(STOPS)]
         processes = 1 if whom == "group" else 2
@@ -257,9 +265,10 @@ def test_whoever_is_told_to_end_has_saved(
         job.clear()
         codes = job.launched(doom) if whom == "launcher" else job.run(doom, processes - 1)
         slowest = max(slowest, job.seconds_to_end())
-        saved += all(codes) and job.has_saved() and job.seconds_to_end() < WITHIN
-    figure(f"{saved} of {times} saved, the slowest {slowest:.1f} s after SIGTERM")
-    assert saved == times
+        if not (all(codes) and job.has_saved() and job.seconds_to_end() < WITHIN):
+            lost.append((words, doom, whom, codes, job.seconds_to_end(), job.told))
+    figure(f"{times - len(lost)} of {times} saved, the slowest {slowest:.1f} s after SIGTERM")
+    assert not lost
 
 
 BAD: tuple[Where, ...] = ("bad input", "bad loss", "bad gradient")
@@ -295,3 +304,112 @@ def test_what_is_not_finite_never_reaches_the_weights(
         )
     figure(f"{stopped} of {times} stopped before the optimizer's step, their images named")
     assert stopped == times
+
+
+# Collapse.
+
+PRESETS: dict[str, Preset] = {"photos": "natural", "strokes": "glyph", "surfaces": "grey"}
+STEPS = 100
+"""Within which a collapse is to be told."""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Workspace]:
+    """Workspaces of 64 images each; those of one of them all look the same."""
+    made = {}
+    for name in (*PRESETS, "constant"):
+        folder = tmp_path_factory.mktemp(name)
+        for number in range(64):
+            if name == "constant":
+                image = Image.new("RGB", (32, 32), (128, 128, 128))
+                image.putpixel((0, 0), (number, number, number))
+            else:
+                image = KINDS_OF_IMAGES[name](number // 8, number)
+            image.save(folder / f"{number}.png")
+        made[name] = Workspace(folder / "workspace")
+        ingest(made[name], Ingest(images=(folder,), workers=1))
+    return made
+
+
+def steps_until_told(
+    workspace: Workspace, patch: pytest.MonkeyPatch, **wanted: object
+) -> int | None:
+    """Train for a hundred steps and a few; after how many a collapse was told."""
+    steps, told = 0, list[int]()
+    make = torch.optim.SGD.step
+
+    def counted(optimizer: torch.optim.SGD) -> None:
+        nonlocal steps
+        make(optimizer)
+        steps += 1
+
+    def heard(text: str) -> None:
+        if text.startswith("warning: "):
+            told.append(steps)
+
+    patch.setattr(torch.optim.SGD, "step", counted)
+    patch.setattr(pretrain_module, "say", heard)
+    settings: dict[str, Any] = {
+        "batch_size": 16,
+        "epochs": 26,
+        "projector_dim": 32,
+        "predictor_dim": 8,
+        "image_size": 16,
+        "precision": "float32",
+        "workers": 0,
+        "threads": 1,
+        **wanted,
+    }
+    done = pretrain(workspace, Pretrain(**settings))
+    shutil.rmtree(done.run.folder)
+    return told[0] if told else None
+
+
+def without_stop_gradient(p: Tensor, z: Tensor) -> Tensor:
+    return -torch.nn.functional.cosine_similarity(p, z.flip(0), dim=-1).mean()
+
+
+def unrecognisable(image: np.ndarray, size: int) -> np.ndarray:
+    """A view in which nothing is left of the image."""
+    return np.random.default_rng().integers(0, 256, (size, size, 3), np.uint8)
+
+
+@pytest.mark.breaking
+@times(3, 10)
+def test_a_collapse_is_told_within_a_hundred_steps(
+    times: int, drawn: dict[str, Workspace], figure: Figure
+) -> None:
+    """The stop-gradient removed, images all alike, views too strong to recognise."""
+    found: list[int | None] = []
+    for number in range(times):
+        with pytest.MonkeyPatch.context() as patch:
+            wanted: dict[str, object] = {"seed": number, "preset": "natural"}
+            name = "photos"
+            if number % 3 == 0:
+                patch.setattr(pretrain_module, "simsiam_loss", without_stop_gradient)
+                wanted["lr"] = 20.0
+            elif number % 3 == 1:
+                name = "constant"
+            else:
+                patch.setattr(
+                    Views, "__call__", lambda views, image: unrecognisable(image, views.image_size)
+                )
+            found.append(steps_until_told(drawn[name], patch, **wanted))
+    quick = [each for each in found if each is not None and each <= STEPS]
+    figure(f"{len(quick)} of {times} told within {STEPS} steps, at the latest after {max(quick)}")
+    assert len(quick) == times, found
+
+
+@pytest.mark.breaking
+@times(3, 10)
+def test_no_collapse_is_told_where_there_is_none(
+    times: int, drawn: dict[str, Workspace], figure: Figure
+) -> None:
+    alarms = 0
+    for number in range(times):
+        name = list(PRESETS)[number % 3]
+        with pytest.MonkeyPatch.context() as patch:
+            told = steps_until_told(drawn[name], patch, seed=number, preset=PRESETS[name])
+        alarms += told is not None
+    figure(f"{alarms} false alarms in {times} healthy runs")
+    assert alarms == 0

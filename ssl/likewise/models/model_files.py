@@ -64,9 +64,21 @@ def save_model(file: Path, backbone: Backbone) -> str:
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in _state_of(backbone).items()}
     with replacing(file) as temporary:
-        safetensors.torch.save_file(weights, temporary, metadata)
+        write_tensors(temporary, weights, metadata)
         seal(temporary, header_length(temporary))
     return fingerprint
+
+
+def write_tensors(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        RuntimeError: it could not be written, as torch and faiss have it.
+    """
+    try:
+        safetensors.torch.save_file(tensors, file, metadata)
+    except safetensors.SafetensorError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def load_model(file: Path) -> Backbone:

@@ -68,7 +68,8 @@ def told_apart(z: Float[Tensor, "V B D"]) -> Float[Tensor, ""]:
     same = similarities.diagonal()[:, None]
     closer = (same > similarities).float() + 0.5 * (same == similarities).float()
     count = len(similarities)
-    return (closer.sum() - 0.5 * count) / (count * (count - 1))
+    chance: Tensor = (closer.sum() - 0.5 * count) / (count * (count - 1))
+    return chance
 
 
 def neighbour_stability(before: Int64[Tensor, "N k"], after: Int64[Tensor, "N k"]) -> float:
