@@ -35,6 +35,7 @@ def begin(work: Callable[..., None], *given: Any) -> BaseProcess:
 
 def _in_own_group(work: Callable[..., None], *given: Any) -> None:
     os.setpgid(0, 0)
+    multiprocessing.set_start_method("fork", force=True)  # as in a process of its own
     signal.signal(signal.SIGINT, signal.default_int_handler)
     work(*given)
 

@@ -14,7 +14,7 @@ COLLAPSED_STD = 0.1
 """Relative std of the projections below which all images look alike to the net."""
 COLLAPSED_RANK = 1.5
 """Effective rank below which all embeddings lie on one line."""
-GUESSING = 0.55
+GUESSING = 0.53
 """Chance of telling images apart below which the net guesses (which would be 0.5)."""
 
 _ADVICE = (
