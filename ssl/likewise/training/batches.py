@@ -22,6 +22,7 @@ from likewise.cores import own_cores
 from likewise.errors import LikewiseError
 from likewise.images.augmentation import Views
 from likewise.images.store import Images
+from likewise.signals import held_back, let_go
 from likewise.training.ahead import sent_ahead
 from likewise.training.shares import share_out
 
@@ -134,8 +135,10 @@ def view_batches(
 def _told(
     loader: Iterable[tuple[Request, Tensor] | LikewiseError],
 ) -> Iterator[tuple[Request, Tensor]]:
-    """Raise here what went wrong in a worker."""
-    for batch in loader:
+    """Raise here what went wrong in a worker; no signal meets one before it ignores signals."""
+    with held_back():
+        batches = iter(loader)
+    for batch in batches:
         if isinstance(batch, LikewiseError):
             raise batch
         yield batch
@@ -176,4 +179,5 @@ def _quiet_worker(_: int) -> None:
     """Leave signals to the main process, which saves first; one thread per worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    let_go()
     torch.set_num_threads(1)
