@@ -241,7 +241,7 @@ def full_disk(folder: Path) -> Iterator[None]:
         ballast.unlink()
 
 
-@pytest.fixture(params=["limit", "disk"])
+@pytest.fixture(params=["limit", pytest.param("disk", marks=pytest.mark.long)])
 def filling(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, Full]]:
     """A folder, and what lets nothing be written there."""
     if request.param == "limit":

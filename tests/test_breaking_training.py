@@ -177,7 +177,7 @@ KINDS = [
 
 
 @pytest.mark.breaking
-@times(9, 200)
+@times(4, 200)
 def test_whoever_is_killed_ends_with_the_same_weights(
     times: int, job_of: Callable[[str, tuple[str, ...], int], Job], figure: Figure
 ) -> None:
@@ -253,7 +253,7 @@ WITHIN = 25.0
 
 
 @pytest.mark.breaking
-@times(4, 100)
+@times(3, 100)
 def test_whoever_is_told_to_end_has_saved(
     times: int, job_of: Callable[[str, tuple[str, ...], int], Job], figure: Figure
 ) -> None:
