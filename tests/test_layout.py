@@ -15,6 +15,7 @@ LAYERS = [
         "cores",
         "errors",
         "files",
+        "interpreter",
         "notebook",
         "progress",
         "ranks",

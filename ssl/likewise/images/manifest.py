@@ -2,10 +2,10 @@ r"""The table of all images, ``images.parquet``: what each is, where it lies and
 
 One row per image, and one per file that failed. Columns: ``id``, ``paths`` (to show; bytes that
 are not UTF-8 as ``\xff``), ``raw_paths`` (the file system's bytes), ``roots`` (through which
-folder or list each path was found), ``mtimes`` (nanoseconds), ``bytes``, ``width`` and ``height``
-(upright), ``status``, ``reason``, ``offset`` (into the pixel file), ``store_width``,
-``store_height``, ``checksum`` (CRC-32 of the pixels). The Parquet metadata names the pixel file and
-its valid length, and seals the file (`likewise.seals`).
+folder or list each path was found), ``mtimes`` and ``ctimes`` (nanoseconds), ``bytes``,
+``width`` and ``height`` (upright), ``status``, ``reason``, ``offset`` (into the pixel file),
+``store_width``, ``store_height``, ``checksum`` (CRC-32 of the pixels). The Parquet metadata names
+the pixel file and its valid length, and seals the file (`likewise.seals`).
 """
 
 import os
@@ -35,6 +35,7 @@ _SCHEMA = pa.schema(
         "raw_paths": pa.list_(pa.binary()),
         "roots": pa.list_(pa.binary()),
         "mtimes": pa.list_(pa.int64()),
+        "ctimes": pa.list_(pa.int64()),
         "bytes": pa.int64(),
         "width": pa.int32(),
         "height": pa.int32(),
@@ -53,6 +54,8 @@ class Stamp(NamedTuple):
 
     mtime_ns: int
     root: str
+    ctime_ns: int = 0
+    """0 where it is not known."""
 
 
 @dataclass(slots=True)
@@ -171,8 +174,9 @@ def read_manifest(file: Path) -> Manifest | None:
     manifest = Manifest(*store, changed=False)
     for values in table.to_pylist():
         raw, roots, mtimes = (values.pop(name) for name in ("raw_paths", "roots", "mtimes"))
+        ctimes = values.pop("ctimes", None) or [0] * len(raw)
         del values["paths"]
-        stamps = [Stamp(when, os.fsdecode(root)) for when, root in zip(mtimes, roots, strict=True)]
+        stamps = list(map(Stamp, mtimes, map(os.fsdecode, roots), ctimes))
         row = Row(paths=dict(zip(map(os.fsdecode, raw), stamps, strict=True)), **values)
         manifest.rows[next(iter(row.paths)) if row.status == "failed" else row.id] = row
         if row.status != "gone":
@@ -190,12 +194,13 @@ def write_manifest(file: Path, manifest: Manifest) -> None:
     columns: dict[str, Any] = {
         name: [getattr(row, name) for row in rows]
         for name in _SCHEMA.names
-        if name not in ("paths", "raw_paths", "roots", "mtimes")
+        if name not in ("paths", "raw_paths", "roots", "mtimes", "ctimes")
     }
     columns["paths"] = [[display(path) for path in row.paths] for row in rows]
     columns["raw_paths"] = [[os.fsencode(path) for path in row.paths] for row in rows]
     columns["roots"] = [[os.fsencode(each.root) for each in row.paths.values()] for row in rows]
     columns["mtimes"] = [[each.mtime_ns for each in row.paths.values()] for row in rows]
+    columns["ctimes"] = [[each.ctime_ns for each in row.paths.values()] for row in rows]
     metadata = {
         "likewise.format": str(FORMAT),
         "likewise.store_file": manifest.store_file,

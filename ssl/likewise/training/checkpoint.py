@@ -13,7 +13,7 @@ from likewise.models.runs import Run
 from likewise.models.together import from_first
 from likewise.progress import say
 from likewise.seals import MARK, is_whole, seal
-from likewise.settings import Precision
+from likewise.settings import MemoryFormat, Precision
 
 FORMAT = 2
 """Since 2 with a seal behind the archive that torch writes."""
@@ -96,9 +96,14 @@ def remove_checkpoints(run: Run) -> None:
         file.unlink(missing_ok=True)
 
 
-def precision_of(run: Run | None, wanted: Precision) -> Precision:
-    """``wanted``; where it is auto, the precision that an interrupted run has begun with."""
-    if wanted != "auto" or run is None or not from_first(lambda: has_checkpoint(run)):
-        return wanted
-    kept: Precision = read_checkpoint(run)["kept"]["precision"]
-    return kept
+def arithmetic_of(
+    run: Run | None, precision: Precision, memory_format: MemoryFormat
+) -> tuple[Precision, MemoryFormat]:
+    """What is wanted; where it is auto, what an interrupted run has begun with."""
+    if run is None or not from_first(lambda: has_checkpoint(run)):
+        return precision, memory_format
+    kept = read_checkpoint(run)["kept"]
+    return (
+        kept["precision"] if precision == "auto" else precision,
+        kept["memory_format"] if memory_format == "auto" else memory_format,
+    )

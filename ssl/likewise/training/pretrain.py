@@ -33,7 +33,7 @@ from likewise.progress import say
 from likewise.settings import Preset, Pretrain, config_of
 from likewise.training import health
 from likewise.training.batches import Request, Rows, divide_cores, epoch_rows
-from likewise.training.checkpoint import precision_of, remove_checkpoints
+from likewise.training.checkpoint import arithmetic_of, remove_checkpoints
 from likewise.training.loop import Position, Training, load_checkpoint, train
 from likewise.training.losses import simsiam_loss
 from likewise.training.pretrained import Pretrained
@@ -108,7 +108,6 @@ class _Pretraining:
         usual = 2048 if self.backbone.dim >= 512 else 2 * self.backbone.dim
         width = settings.projector_dim or usual
         self.model = SimSiam(self.backbone, width, settings.predictor_dim or width // 4)
-        self.model.to(memory_format=torch.channels_last)
         self.workers, threads = divide_cores(settings.workers)
         self.threads = threads_for(settings.threads, threads)
         config = config_of(settings) | {"recipe": self.recipe, "images": _digest(images, rows)}
@@ -118,6 +117,7 @@ class _Pretraining:
         )
         self.machine = self._pick_machine(old)
         self.model.to(self.machine.device)
+        self.backbone.place_on(self.machine.device, self.machine.memory_format)
         self.shared = averaging(self.model, self.machine.device)
         rate = settings.lr * batch_size / 256
         encoder = [*self.backbone.parameters(), *self.model.projector.parameters()]
@@ -134,7 +134,7 @@ class _Pretraining:
             lambda: old or start_run(workspace, "pretrain", config, name=settings.name)
         )
         self.kept: dict[str, Any] = {
-            "precision": self.machine.precision,
+            **self.machine.kept,
             "neighbours": None,
             "told_apart": torch.full((FIRST_STEPS,), math.nan, device=self.machine.device),
         }
@@ -304,15 +304,23 @@ class _Pretraining:
             self.warned = True
 
     def _pick_machine(self, old: Run | None) -> Machine:
-        wanted = precision_of(old, self.settings.precision)
-        return pick_machine(self.settings.device, wanted, self._trial)
+        settings = self.settings
+        wanted = arithmetic_of(old, settings.precision, settings.memory_format)
+        subject = f"pretrain {settings.backbone} at {self.size} px, {self._tried} images"
+        return pick_machine(settings.device, *wanted, self._trial, subject)
+
+    @property
+    def _tried(self) -> int:
+        """Images of a trial."""
+        return min(self.batch_size, 64)
 
     def _trial(self, machine: Machine) -> Float[Tensor, ""]:
         """One forward and backward pass of a copy of the model on noise."""
         random = torch.Generator().manual_seed(0)
-        shape = (2 * min(self.batch_size, 64), self.size, self.size, 3)
+        shape = (2 * self._tried, self.size, self.size, 3)
         noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
         model = copy.deepcopy(self.model).to(machine.device)
+        model.backbone.place_on(machine.device, machine.memory_format)
         with torch.random.fork_rng(), machine.autocast():
             _, z, p = model(model.backbone.normalise(noise.to(machine.device)))
         loss: Tensor = -(p.float() * z.float().detach()).mean()
