@@ -105,7 +105,7 @@ def test_a_checkpoint_from_before_there_were_seals_is_read(tmp_path: Path) -> No
     torch.save({"format": 1, "n": 7}, run.checkpoint_file)
     assert read_checkpoint(run)["n"] == 7
     torch.save({"format": 2, "n": 7}, run.checkpoint_file)
-    with pytest.raises(LikewiseError, match="could not read the checkpoint.*it is damaged"):
+    with pytest.raises(LikewiseError, match="could not read the checkpoint"):
         read_checkpoint(run)
 
 

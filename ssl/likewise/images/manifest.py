@@ -227,6 +227,9 @@ def read_table(
         whole = is_whole(file)
         if whole is False:
             raise ValueError("it is damaged")
+        if columns is not None:  # older manifests lack some
+            there = pq.read_schema(file).names
+            columns = [each for each in columns if each in there]
         table = pq.read_table(file, columns=columns, page_checksum_verification=not whole)
         metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
         version = int(metadata["likewise.format"])
