@@ -38,7 +38,7 @@ from likewise.neighbours.faiss_index import load_index
 from likewise.neighbours.vectors import META, load_embeddings
 from likewise.serve import command_for
 from likewise.settings import AnswersImport
-from likewise.training.loop import read_checkpoint
+from likewise.training.checkpoint import read_checkpoint
 from likewise.workspace import Workspace
 from tests.breaking import Figure
 

@@ -19,6 +19,7 @@ LAYERS = [
         "notebook",
         "progress",
         "ranks",
+        "seals",
         "settings",
         "signals",
         "wording",

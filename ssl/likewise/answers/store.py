@@ -28,7 +28,7 @@ from likewise.answers.standing import VERDICTS, Entry
 from likewise.answers.standing import Answer as Answer
 from likewise.answers.standing import Verdict as Verdict
 from likewise.answers.tables import answers_table, connect, create_tables
-from likewise.errors import LikewiseError
+from likewise.errors import DiskFull, LikewiseError
 from likewise.workspace import Workspace
 
 
@@ -103,6 +103,10 @@ class AnswerStore:
             yield
         except (SQLAlchemyError, ImportError) as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            if "disk is full" in reason or "No space left" in reason:  # SQLite; PostgreSQL
+                raise DiskFull(
+                    f"the answers in {self.where}: the disk is full; free some space"
+                ) from error
             raise LikewiseError(f"the answers in {self.where}: {reason}") from error
 
     def add(self, answers: Sequence[NewAnswer]) -> int:

@@ -4,22 +4,28 @@ One row per image, and one per file that failed. Columns: ``id``, ``paths`` (to 
 are not UTF-8 as ``\xff``), ``raw_paths`` (the file system's bytes), ``roots`` (through which
 folder or list each path was found), ``mtimes`` and ``ctimes`` (nanoseconds), ``bytes``,
 ``width`` and ``height`` (upright), ``status``, ``reason``, ``offset`` (into the pixel file),
-``store_width``, ``store_height``. The Parquet metadata names the pixel file and its valid length.
+``store_width``, ``store_height``, ``checksum`` (CRC-32 of the pixels). The Parquet metadata names
+the pixel file and its valid length, and seals the file (`likewise.seals`).
 """
 
 import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import UInt8
 
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
 from likewise.images.decode import Decoded
+from likewise.seals import MARK, is_whole, seal
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 with a seal, and a checksum of each image's pixels."""
 Status = Literal["ok", "failed", "gone"]
 
 _SCHEMA = pa.schema(
@@ -38,6 +44,7 @@ _SCHEMA = pa.schema(
         "offset": pa.int64(),
         "store_width": pa.int32(),
         "store_height": pa.int32(),
+        "checksum": pa.int64(),
     }
 )
 
@@ -67,6 +74,8 @@ class Row:
     offset: int = -1
     store_width: int = 0
     store_height: int = 0
+    checksum: int | None = None
+    """CRC-32 of its prepared pixels; None where nobody has computed it."""
 
 
 @dataclass
@@ -131,6 +140,20 @@ def image_row(image_id: str, size: int, decoded: Decoded, offset: int) -> Row:
         offset=offset,
         store_width=width,
         store_height=height,
+        checksum=checksum(decoded.pixels),
+    )
+
+
+def checksum(pixels: UInt8[np.ndarray, "H W 3"]) -> int:
+    """CRC-32 of an image's prepared pixels."""
+    return zlib.crc32(np.ascontiguousarray(pixels).data)
+
+
+def damaged_pixels(store: Path, what: str) -> LikewiseError:
+    """What is told when pixels are not those that were prepared; ``what`` names the image."""
+    return LikewiseError(
+        f"the prepared image {what} is damaged in {store}; remove "
+        f"{store.with_name('images.parquet')}, and `likewise ingest` will make all of them again"
     )
 
 
@@ -183,10 +206,12 @@ def write_manifest(file: Path, manifest: Manifest) -> None:
         "likewise.store_file": manifest.store_file,
         "likewise.store_size": str(manifest.store_size),
         "likewise.store_bytes": str(manifest.store_bytes),
+        "likewise.seal": MARK,
     }
     table = pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
     with replacing(file) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)
+        pq.write_table(table, temporary)
+        seal(temporary)
     manifest.changed = False
 
 
@@ -199,10 +224,18 @@ def read_table(
         LikewiseError: it is damaged or of a newer format.
     """
     try:
-        table = pq.read_table(file, columns=columns, page_checksum_verification=True)
+        whole = is_whole(file)
+        if whole is False:
+            raise ValueError("it is damaged")
+        if columns is not None:  # older manifests lack some
+            there = pq.read_schema(file).names
+            columns = [each for each in columns if each in there]
+        table = pq.read_table(file, columns=columns, page_checksum_verification=not whole)
         metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
         version = int(metadata["likewise.format"])
-        if version != FORMAT:
+        if whole is None and version == FORMAT:
+            raise ValueError("it is damaged")
+        if version > FORMAT:
             raise LikewiseError(
                 f"{file} has format {version}, this version of Likewise reads format {FORMAT}; "
                 "upgrade with `pip install -U likewise`"
