@@ -42,12 +42,12 @@ class Score:
 
     @property
     def chance(self) -> float:
-        """Chance, 0 to 1, that the head wins more often than it loses; all rates are alike likely
-        before the first duel.
+        """Chance, 0 to 1, that the head wins more often than it loses.
 
-        A head that wins as often as it loses finds as many similar images as the untouched
-        vectors. To be fooled by it, as happens the oftener the more one looks, does no harm; a
-        harmful one wins less often, and is found out.
+        Before the first duel all rates of winning are alike likely. A head that wins as often as
+        it loses finds as many similar images as the untouched vectors. To be fooled by it, as
+        happens the oftener the more one looks, does no harm; a harmful one wins less often, and is
+        found out.
         """
         return float(betaincc(self.won + 1, self.lost + 1, 0.5))
 

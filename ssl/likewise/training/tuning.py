@@ -26,7 +26,8 @@ from likewise.settings import Finetune
 from likewise.training.adapters import adapt, merge
 from likewise.training.answer_sampler import STEPS_PER_EPOCH, AnswerSampler
 from likewise.training.batches import Request, divide_cores, view_batches
-from likewise.training.loop import Training, arithmetic_of, load_checkpoint, train
+from likewise.training.checkpoint import arithmetic_of, remove_checkpoints
+from likewise.training.loop import Training, load_checkpoint, train
 from likewise.training.losses import (
     contrastive_loss,
     simsiam_loss,
@@ -98,6 +99,7 @@ class Tuning:
             loss_of=self.loss_of,
             set_lr=self.set_lr,
             after_epoch=lambda row: {},
+            images_of=lambda request: self.images.names(request.rows),
             threads=self.threads,
             kept=self.machine.kept,
         )
@@ -123,7 +125,7 @@ class Tuning:
 
     def _save(self) -> str:
         fingerprint = save_model(self.stored.model_file, self.backbone)
-        self.stored.checkpoint_file.unlink(missing_ok=True)
+        remove_checkpoints(self.stored)
         return fingerprint
 
     def loss_of(self, request: Request, views: UInt8[Tensor, "V b S S 3"]) -> Tensor:
