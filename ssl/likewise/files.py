@@ -38,7 +38,7 @@ def reason_of(error: BaseException, place: Path | None = None) -> str:
     torch, faiss and numpy report a full disk in words of their own, so where the system's error
     number is missing the free space at ``place`` is looked at.
     """
-    if getattr(error, "errno", None) is None and place is not None and _is_full(place):
+    if getattr(error, "errno", None) is None and place is not None and is_full(place):
         return _REASONS[errno.ENOSPC]
     if isinstance(error, OSError) and error.errno in _REASONS:
         return _REASONS[error.errno]
@@ -49,7 +49,8 @@ def reason_of(error: BaseException, place: Path | None = None) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _is_full(place: Path) -> bool:
+def is_full(place: Path) -> bool:
+    """Whether hardly any room is left on the disk that ``place`` is on."""
     try:
         return shutil.disk_usage(place).free < _NEARLY_NOTHING
     except OSError:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -29,6 +30,7 @@ from likewise.answers.standing import Answer as Answer
 from likewise.answers.standing import Verdict as Verdict
 from likewise.answers.tables import answers_table, connect, create_tables
 from likewise.errors import DiskFull, LikewiseError
+from likewise.files import is_full
 from likewise.workspace import Workspace
 
 
@@ -41,6 +43,7 @@ class AnswerStore:
 
     def __init__(self, url: str) -> None:
         self._writer = threading.Lock()
+        self.url = url
         self.where = "the database"
         with self._explaining():
             if sqlite_file(url) is None:
@@ -103,7 +106,7 @@ class AnswerStore:
             yield
         except (SQLAlchemyError, ImportError) as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-            if "disk is full" in reason or "No space left" in reason:  # SQLite; PostgreSQL
+            if _lacks_room(reason, sqlite_file(self.url)):
                 raise DiskFull(
                     f"the answers in {self.where}: the disk is full; free some space"
                 ) from error
@@ -184,6 +187,14 @@ class AnswerStore:
                 "images": count(select(func.count()).select_from(images)),
                 "rows": count(select(func.count()).select_from(answers_table)),
             }
+
+
+def _lacks_room(reason: str, file: Path | None) -> bool:
+    """Whether a full disk is behind an error. SQLite has words for what it could not do instead."""
+    if "disk is full" in reason or "No space left" in reason:  # SQLite; PostgreSQL
+        return True
+    vague = "disk I/O error" in reason or "unable to open" in reason
+    return vague and file is not None and is_full(file.parent)
 
 
 def open_answers(workspace: Workspace) -> AnswerStore:
