@@ -25,7 +25,9 @@ from likewise.progress import in_notebook
 if TYPE_CHECKING:
     import pandas as pd
 
+    from likewise.answers.backup import BackedUp, Restored
     from likewise.answers.exchange import Exported, Imported
+    from likewise.answers.verification import AnswersVerified
     from likewise.evaluation.annotator import Simulated
     from likewise.evaluation.evaluate import Evaluation
     from likewise.evaluation.view_sheet import ViewSheet
@@ -132,6 +134,28 @@ class Workspace(workspace.Workspace):
         """Read answers from a file; see `likewise answers import`."""
         given = _given(commands.AnswersImport, file=Path(file), **settings)
         result: Imported = _run("answers.exchange:import_answers", self, given)
+        return result
+
+    def verify_answers(
+        self, file: str | Path | None = None, *, noted: str | None = None
+    ) -> "AnswersVerified":
+        """Look whether answers are as they were written; see `likewise answers verify`."""
+        given = _given(
+            commands.AnswersVerify, file=None if file is None else Path(file), noted=noted
+        )
+        result: AnswersVerified = _run("answers.verification:verify_answers", self, given)
+        return result
+
+    def backup_answers(self, file: str | Path) -> "BackedUp":
+        """Write all answers to one file; see `likewise answers backup`."""
+        given = _given(commands.AnswersBackup, file=Path(file))
+        result: BackedUp = _run("answers.backup:backup_answers", self, given)
+        return result
+
+    def restore_answers(self, file: str | Path) -> "Restored":
+        """Add what a backup holds; see `likewise answers restore`."""
+        given = _given(commands.AnswersRestore, file=Path(file))
+        result: Restored = _run("answers.backup:restore_answers", self, given)
         return result
 
     def add_answers(

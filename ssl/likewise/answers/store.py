@@ -26,9 +26,12 @@ from likewise.answers.rows import (
 from likewise.answers.standing import VERDICTS, Entry
 from likewise.answers.standing import Answer as Answer
 from likewise.answers.standing import Verdict as Verdict
-from likewise.answers.tables import answers_table, connect, create_tables
+from likewise.answers.tables import answers_table, connect
+from likewise.answers.upgrades import create_tables
 from likewise.errors import LikewiseError
 from likewise.workspace import Workspace
+
+_MOMENT = "REPEATABLE READ"
 
 
 class AnswerStore:
@@ -89,6 +92,17 @@ class AnswerStore:
     def reading(self) -> Iterator[Connection]:
         """One transaction that reads."""
         with self._explaining(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """One transaction that reads one moment, however long it takes."""
+        options = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": _MOMENT}
+        with (
+            self._explaining(),
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager

@@ -14,8 +14,11 @@ from likewise.settings.gallery import (
 )
 from likewise.settings.images import Ingest, Sample, Views
 from likewise.settings.labelling import (
+    AnswersBackup,
     AnswersExport,
     AnswersImport,
+    AnswersRestore,
+    AnswersVerify,
     Label,
     PeopleAdd,
     PeopleList,
@@ -40,8 +43,11 @@ from likewise.settings.sorting import Duplicates, Groups
 
 __all__ = [
     "Adopt",
+    "AnswersBackup",
     "AnswersExport",
     "AnswersImport",
+    "AnswersRestore",
+    "AnswersVerify",
     "Common",
     "Compile",
     "Demo",

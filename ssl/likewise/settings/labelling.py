@@ -92,6 +92,32 @@ class AnswersImport(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnswersVerify(Common):
+    """Look whether every row of answers is as it was written."""
+
+    file: Positional[Path | None] = None
+    """A backup to look at. [default: the answers of the workspace]"""
+    noted: str | None = None
+    """Digest of a row that was the last one once: it must still be there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersBackup(Common):
+    """Write all answers, and who may sign in, to one file, while people go on."""
+
+    file: Positional[Path]
+    """File to write (SQLite, also of answers in PostgreSQL). It replaces an older one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersRestore(Common):
+    """Add what a backup holds and the workspace does not; nothing is replaced."""
+
+    file: Positional[Path]
+    """File that `likewise answers backup` wrote."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Simulate(Common):
     """Let a simulated annotator answer proposals from a known truth (for benchmarks)."""
 
