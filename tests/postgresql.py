@@ -31,6 +31,8 @@ class PostgreSQL:
     def __init__(self, server: Any) -> None:
         self._server = server
         self.url: str = server.get_uri(driver="psycopg")
+        self.folder: Path = server.pgdata
+        """Where its programs may write."""
 
     @property
     def pid(self) -> int:
