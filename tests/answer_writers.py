@@ -1,6 +1,6 @@
 """People who answer without pause, in processes that a test kills: what was acknowledged is noted.
 
-    python -m tests.answer_writers URL FOLDER CLIENTS ANSWERS KILLS SEED
+    python -m tests.answer_writers URL FOLDER CLIENTS REPLIES KILLS SEED
 
 Each client sends one reply after the other, of 1 to 24 answers, and appends a line to a file of its
 own once a reply was acknowledged. What was sent and never acknowledged is sent again, as a browser
@@ -38,6 +38,11 @@ def replies(client: int, first: int) -> list[NewAnswer]:
     ]
 
 
+def replies_acknowledged(folder: Path) -> int:
+    """How many replies were acknowledged so far."""
+    return sum(file.read_bytes().count(b"\n") for file in folder.glob("client-*"))
+
+
 def acknowledged(folder: Path) -> set[str]:
     """Tokens of all answers that were acknowledged; a line that is cut short is none."""
     found = set()
@@ -48,7 +53,7 @@ def acknowledged(folder: Path) -> set[str]:
     return found
 
 
-def answer(url: str, folder: Path, client: int, patient: bool) -> None:
+def answer(url: str, folder: Path, client: int) -> None:
     """Go on where this client was, until the file ``stop`` is there."""
     file = folder / f"client-{client}"
     lines = file.read_text().split("\n") if file.exists() else [""]
@@ -61,9 +66,7 @@ def answer(url: str, folder: Path, client: int, patient: bool) -> None:
             try:
                 store = store or AnswerStore(url)
                 store.add(replies(client, reply))
-            except LikewiseError:
-                if not patient:
-                    raise
+            except LikewiseError:  # the server is gone, or others write for half a minute
                 time.sleep(0.05)
                 continue
             os.write(notes.fileno(), f"{reply}\n".encode())
@@ -74,7 +77,7 @@ def answer(url: str, folder: Path, client: int, patient: bool) -> None:
 
 def several(url: str, folder: Path, clients: range) -> None:
     """Clients in threads, each with connections of its own."""
-    threads = [Thread(target=answer, args=(url, folder, each, True)) for each in clients]
+    threads = [Thread(target=answer, args=(url, folder, each)) for each in clients]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -86,7 +89,7 @@ def start(url: str, folder: Path, client: int) -> int:
     process = os.fork()
     if process == 0:
         with suppress(BaseException):
-            answer(url, folder, client, patient=False)
+            answer(url, folder, client)
             os._exit(0)
         os._exit(1)
     return process
@@ -99,7 +102,7 @@ def main() -> None:
     dice = random.Random(seed)
     running = [start(url, folder, client) for client in range(clients)]
     killed = 0
-    while killed < kills or len(acknowledged(folder)) < wanted:
+    while killed < kills or replies_acknowledged(folder) < wanted:
         time.sleep(dice.uniform(0.01, 0.2) if killed < kills else 0.5)
         client = dice.randrange(clients)
         if killed < kills:

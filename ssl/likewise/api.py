@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from likewise.training.adopt import Adopted
     from likewise.training.finetuned import Finetuned
     from likewise.training.pretrained import Pretrained
+    from likewise.training.rerun import Reran
 
 
 if in_notebook():  # a library that torch's nets come with would have ipywidgets for its own bars
@@ -114,6 +115,13 @@ class Workspace(workspace.Workspace):
         """Teach a model what people answered; see `likewise finetune`."""
         result: Finetuned = _run(
             "training.finetune:finetune", self, _given(commands.Finetune, **settings)
+        )
+        return result
+
+    def rerun(self, run: str, *, name: str | None = None) -> "Reran":
+        """Train a run anew and compare the weights; see `likewise rerun`."""
+        result: Reran = _run(
+            "training.rerun:rerun", self, _given(commands.Rerun, run=run, name=name)
         )
         return result
 

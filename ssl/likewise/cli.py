@@ -77,6 +77,7 @@ COMMANDS = {
     "answers restore": Command(settings.AnswersRestore, "likewise.answers.backup:restore_answers"),
     "simulate": Command(settings.Simulate, "likewise.evaluation.annotator:simulate"),
     "finetune": Command(settings.Finetune, "likewise.training.finetune:finetune", together=True),
+    "rerun": Command(settings.Rerun, "likewise.training.rerun:rerun"),
     "evaluate": Command(settings.Evaluate, "likewise.evaluation.evaluate:evaluate"),
     "search": Command(settings.Search, "likewise.inference.search:search"),
     "verify": Command(settings.Verify, "likewise.inference.verify:verify"),

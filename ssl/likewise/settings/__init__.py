@@ -36,6 +36,7 @@ from likewise.settings.learning import (
     Loss,
     Pretrain,
     Report,
+    Rerun,
     Status,
 )
 from likewise.settings.retrieval import Search, Verify
@@ -74,6 +75,7 @@ __all__ = [
     "Preset",
     "Pretrain",
     "Report",
+    "Rerun",
     "Sample",
     "Search",
     "Simulate",

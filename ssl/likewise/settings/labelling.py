@@ -32,6 +32,8 @@ class Label(Common):
     similar pairs), random."""
     second_share: float = 0.1
     """Share of the answered pairs (0 to 1) that a second person is shown, unaware of it."""
+    readers: int = 2
+    """By how many people these pairs are answered in all: with --second-share 1 every pair."""
     refresh: int = 0
     """After so many new answers, 25 for example, teach a new head in the background and propose
     pairs with it. 0: never."""
