@@ -5,15 +5,17 @@ export NO_ALBUMENTATIONS_UPDATE := 1
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long check docs bench format clean
+.PHONY: help install demo test test-long check docs bench audit sbom format clean
 
 help:
 	@echo "make install    create .venv and install Likewise into it"
 	@echo "make demo       run the whole loop on sample images (about 3 minutes)"
 	@echo "make test       run the tests (under 10 minutes)"
 	@echo "make test-long  run the long tests too"
-	@echo "make check      formatting, lint, strict types, documentation"
+	@echo "make check      formatting, lint, strict types, security lint, documentation"
 	@echo "make bench      speed beside other libraries, short form (installs them; about 10 minutes)"
+	@echo "make audit      known vulnerabilities of the tested versions (asks PyPI)"
+	@echo "make sbom       a software bill of materials into dist/"
 	@echo "make docs       build the documentation into site/"
 	@echo "make format     format the code"
 	@echo "make clean      remove .venv and caches; data and workspaces stay"
@@ -44,6 +46,7 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit -q -c pyproject.toml -r ssl labeler
 	@$(MAKE) --no-print-directory docs
 
 docs: install
@@ -53,6 +56,16 @@ docs: install
 bench: install
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e .[bench]
 	$(BIN)/python -m benchmarks.speed --short
+
+audit: install
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e .[audit]
+	grep -v '^-e' requirements.txt > .audited.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip -r .audited.txt; code=$$?; rm -f .audited.txt; exit $$code
+
+sbom: install
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -e .[audit]
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/likewise.cdx.json $(BIN)/python
 
 format: install
 	$(BIN)/ruff format .

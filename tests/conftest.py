@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, settings
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
@@ -38,6 +40,9 @@ from tests.served import Server
 
 # Threads that wait for one another go to sleep: on a busy machine that is three times as fast.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# What is measured while others work is not to be remembered.
+os.environ["LIKEWISE_CACHE"] = tempfile.mkdtemp(prefix="likewise-cache-")
 
 # What a shell starts in the background ignores Ctrl-C, and so would what the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -160,6 +165,7 @@ def _embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(coarse).resize((40 + seed, 30), Image.Resampling.BICUBIC).save(file)
     ingest(workspace, Ingest(images=(folder / "in",), workers=1))
     run = start_run(workspace, "pretrain", {}, name=None)
+    torch.manual_seed(0)
     save_model(run.model_file, build_backbone("small", image_size=24))
     embed(workspace, Embed(precision="float32"))
     return folder

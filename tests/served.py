@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from itertools import count
-from typing import Self
+from typing import IO, Self
 
 import pytest
 
@@ -36,6 +36,8 @@ class Server:
             "LIKEWISE_PARENT": "stdin",  # it ends itself if the tests are killed
             **environment,
         }
+        self.log: IO[bytes] | None = None
+        """Where it says what it says, if not on stderr; set before it is started."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -50,7 +52,11 @@ class Server:
         if self._process is not None:
             return
         self._process = subprocess.Popen(
-            self.command, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            self.command,
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=self.log or subprocess.DEVNULL,
+            stderr=self.log,
         )
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:

@@ -47,6 +47,20 @@ def test_natural_views_lose_colour_in_a_fifth_and_flip_in_half() -> None:
     assert (left > right)[both].mean() == pytest.approx(0.5, abs=0.06)
 
 
+def test_grey_views_are_mirrored_as_often_as_others() -> None:
+    """`A.Compose.set_random_seed` lets all steps draw the same: each grey view was mirrored."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:, :32], image[:, 32:] = (230, 160, 160), (60, 10, 10)
+    views = Views("natural", 32)
+    views.seed(0)
+    made = np.stack(_many(views, image, 2000)).astype(int)
+    grey = np.ptp(made, axis=3).max(axis=(1, 2)) == 0
+    light = made.mean(axis=3)
+    left, right = light[:, :, 0].mean(axis=1), light[:, :, -1].mean(axis=1)
+    both = np.abs(left - right) > 40
+    assert (left < right)[both & grey].mean() == pytest.approx(0.5, abs=0.1)
+
+
 @pytest.mark.parametrize("recipe", ["grey", "glyph"])
 def test_recipes_without_colour_keep_grey_grey(recipe: Recipe, photo: np.ndarray) -> None:
     grey = np.repeat(photo[..., :1], 3, axis=2)

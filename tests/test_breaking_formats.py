@@ -1,8 +1,8 @@
 """What older versions wrote is read or brought up to date; what newer ones wrote is refused.
 
-``formats/workspace.zip`` was written by the code as it was before answers were chained: every file
-that a workspace has, in the first format that it had (answers: in the second; a model with a head:
-in the second). ``about.json`` in it says what was put in.
+``formats/workspace.zip`` was written by the code as it was before answers were chained and files
+sealed: every file that a workspace has, in the first format that it had (answers and the model with
+a head: in the second). ``about.json`` in it says what was put in.
 """
 
 import contextlib
@@ -26,9 +26,11 @@ from likewise.errors import LikewiseError
 from likewise.images.store import open_images
 from likewise.inference.gallery_store import GalleryStore
 from likewise.models.backbones import head_on
+from likewise.models.metadata import header_length
 from likewise.models.model_files import load_model
 from likewise.models.runs import runs_of
 from likewise.neighbours.vectors import load_embeddings
+from likewise.seals import BLANK, MARK, seal, write_sealed_json
 from likewise.settings import AnswersVerify
 from tests.breaking import Figure
 from tests.test_answer_store import FORMAT_1
@@ -51,8 +53,10 @@ def about(old: Workspace) -> Any:
 def rows_of(workspace: Workspace) -> list[list[Any]]:
     with open_answers(workspace) as store:
         return [
-            [*each.pair, each.verdict, each.annotator, each.time.isoformat()]
-            + [each.strategy, each.score, each.fingerprint, each.number]
+            [
+                *(*each.pair, each.verdict, each.annotator, each.time.isoformat()),
+                *(each.strategy, each.score, each.fingerprint, each.number),
+            ]
             for each in store.current()
         ]
 
@@ -62,7 +66,7 @@ def test_a_workspace_of_the_first_formats_opens(old: Workspace, about: Any, figu
     read = [
         old.config.store_size == 8 and list(old.config.roots) == [Path("/photos")],
         [str(each) for each in open_images(old).ids] == about["ids"],
-        [each.tolist() for each in open_images(old)] == about["pixels"],
+        [open_images(old)[row].tolist() for row in range(4)] == about["pixels"],
         {run.name: run.fingerprint for run in runs_of(old)} == about["fingerprints"],
     ]
     plain, headed = (load_model(run.model_file) for run in runs_of(old))
@@ -121,19 +125,21 @@ def newer_settings(workspace: Workspace) -> None:
 
 def newer_images(workspace: Workspace) -> None:
     table = pq.read_table(workspace.manifest_file)
-    metadata = {**table.schema.metadata, b"likewise.format": b"99"}
+    metadata = {**table.schema.metadata, b"likewise.format": b"99", b"likewise.seal": MARK.encode()}
     pq.write_table(table.replace_schema_metadata(metadata), workspace.manifest_file)
+    seal(workspace.manifest_file)
 
 
 def newer_model(workspace: Workspace) -> None:
     file = workspace.runs / "pretrain-1" / "model.safetensors"
     with safetensors.safe_open(file, framework="numpy") as opened:
-        metadata = {**opened.metadata(), "format": "99"}
+        metadata = {**opened.metadata(), "format": "99", "seal": BLANK}
     safetensors.numpy.save_file(safetensors.numpy.load_file(file), file, metadata)
+    seal(file, header_length(file))
 
 
 def newer_json(file: Path) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
+    write_sealed_json(file, json.loads(file.read_text()) | {"format": 99})
 
 
 def newer_table(file: Path, table: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
 
-from likewise.answers.duels import DECIDED, ENOUGH, LEARNT, OPEN, UNTOUCHED, Score, score_of
+from likewise.answers.duels import DECIDED, LEARNT, OPEN, SURE, UNTOUCHED, Score, score_of
 from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
 from likewise.answers.pool import Pool, Proposal
@@ -61,21 +61,29 @@ def asked(
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
-def test_the_evidence_is_the_bayes_factor(won: int, lost: int) -> None:
-    likelihood, _ = integrate.quad(lambda p: 2 * p**won * (1 - p) ** lost, 0.5, 1)
-    assert Score(won, lost, 3).evidence == pytest.approx(likelihood * 2.0 ** (won + lost), rel=1e-6)
+def test_the_chance_is_that_of_winning_more_often_than_losing(won: int, lost: int) -> None:
+    above, every = (
+        integrate.quad(lambda p: p**won * (1 - p) ** lost, low, 1)[0] for low in (0.5, 0)
+    )
+    assert Score(won, lost, 3).chance == pytest.approx(above / every, rel=1e-6)
 
 
-def test_a_fair_coin_is_hardly_ever_taken_for_a_gain_however_often_one_looks() -> None:
-    rng, runs = np.random.default_rng(0), 2000
-    heads = np.cumsum(rng.random((runs, 100)) < 0.5, axis=1)
-    bar = [next(w for w in range(n + 1) if Score(w, n - w, 0).decided or w == n)
-           for n in range(1, 101)]  # fmt: skip
-    sure = np.array([Score(w, n - w, 0).decided for n, w in enumerate(bar, 1)])
-    fooled = ((heads >= bar) & sure).any(axis=1).mean()
-    assert 0 < fooled <= 1 / ENOUGH + 3 * np.sqrt(0.02 * 0.98 / runs)
-    assert Score(30, 10, 0).decided
-    assert not Score(10, 30, 0).decided
+def passes(rate: float, duels: int) -> tuple[float, float]:
+    """How often a head that wins at this rate passes after so many duels, and at any of them."""
+    heads = np.cumsum(np.random.default_rng(0).random((2000, duels)) < rate, axis=1)
+    decided = np.array([[Score(w, n - w, 0).decided for w in range(duels + 1)]
+                        for n in range(1, duels + 1)])  # fmt: skip
+    passed = decided[np.arange(duels), heads]
+    return float(passed[:, -1].mean()), float(passed.any(axis=1).mean())
+
+
+def test_heads_that_harm_are_found_out_and_those_that_help_pass() -> None:
+    assert passes(0.3, 60)[0] == 0
+    assert 0 < passes(0.3, 60)[1] < 0.02
+    assert passes(0.4, 60)[1] < 0.08
+    assert passes(0.5, 60)[0] == pytest.approx(1 - SURE, abs=0.02)
+    assert passes(0.7, 30)[0] > 0.7
+    assert passes(0.9, 10)[0] > 0.9
 
 
 def test_a_duel_is_won_lost_or_drawn() -> None:

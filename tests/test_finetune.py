@@ -115,7 +115,7 @@ def test_adapters_learn_too_and_leave_a_plain_net(
 ) -> None:
     monkeypatch.setattr(Judged, "passed", True)
     give_answers(stripes, 60)
-    told = finetune(stripes, settings(depth="adapters", lr=1e-2))
+    told = finetune(stripes, settings(depth="adapters", lr=1e-2, steps=100))
     assert told.depth == "adapters"
     assert (told.after["auc"] or 0) > (told.before["auc"] or 1)
     first, tuned = (load_model(each.model_file) for each in runs_of(stripes))

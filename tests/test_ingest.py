@@ -29,6 +29,7 @@ from likewise.images.scan import Failure, File
 from likewise.images.store import is_held_out, open_images
 from likewise.settings import Ingest
 from likewise.workspace import Workspace
+from tests.breaking import Figure
 
 Picture = Callable[..., Path]
 
@@ -269,13 +270,13 @@ def test_failures_are_reported_again_and_retried_when_it_may_help(
     bad = tmp_path / "in" / "bad.png"
     bad.write_bytes(b"nothing")
 
-    def no_permission(path: str, mode: str) -> Any:
+    def no_permission(path: str, mode: str, **options: Any) -> Any:
         if path.endswith("shut.png"):
             raise PermissionError(13, "Permission denied")
-        return Path(path).open(mode)
+        return open(path, mode, **options)  # noqa: PTH123
 
     with monkeypatch.context() as patch:
-        patch.setattr("likewise.images.reading.open", no_permission, raising=False)
+        patch.setattr("likewise.images.limits.open", no_permission, raising=False)
         first = run(workspace, tmp_path / "in")
         assert {each.reason[:10] for each in first.failures} == {"not an ima", "unreadable"}
         reader = Here()
@@ -661,8 +662,9 @@ def decode(data, *, short_side):
 """
 
 
+@pytest.mark.breaking
 def test_decoder_that_dies_or_hangs_costs_one_file(
-    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "fragile_decoder.py").write_text(DECODER)
@@ -681,6 +683,8 @@ def test_decoder_that_dies_or_hangs_costs_one_file(
     reading = Reading(16, decode=fragile_decoder.decode)
     started = time.monotonic()
     outcomes = list(in_children(files, reading, 2, timeout=3.0))
+    lost = sum(bool(each.reason) for each in outcomes)
+    figure(f"10 files, of which 3 kill, hang or end their decoder: {lost} rows with a reason")
     assert time.monotonic() - started < 60
     assert [Path(outcome.path).name for outcome in outcomes] == [f"{n}.png" for n in range(10)]
     assert {n: outcome.reason for n, outcome in enumerate(outcomes) if outcome.reason} == {

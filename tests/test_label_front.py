@@ -342,6 +342,29 @@ def test_what_the_database_says_is_shown_and_the_answer_kept(front: Front) -> No
     assert set(sent) == {"1"}
 
 
+@pytest.mark.breaking
+def test_when_the_disk_is_full_no_answer_is_taken(front: Front) -> None:
+    front.reply = (200, state(screen("pair", "a", "b", token="1"), screen("pair", "c", "d")))
+    front.mount()
+    expect(front.page.locator(".pair img")).to_have_count(2)
+    front.reply = (507, {"text": "the disk is full"})
+    answered_once(front)
+    told = front.page.locator(".told")
+    full = (
+        "The disk is full: no answer is taken until there is space. 1 answer waits in this browser."
+    )
+    expect(told).to_have_text(full)
+    for key in ("s", "z", "d"):
+        answered_once(front, key)
+    expect(told).to_have_text(full)
+    expect(front.page.locator(".saved")).to_have_text("Saving 1")
+    front.reply = (200, state(screen("pair", "c", "d"), outcomes=["stored"]))
+    expect(front.page.locator(".saved")).to_have_text("All saved")
+    expect(told).not_to_contain_text("disk")
+    sent = [op["token"] for each in front.asked for op in each["ops"]]
+    assert set(sent) == {"1"}, "what was pressed meanwhile was not taken"
+
+
 def test_when_the_pass_is_refused_the_page_can_be_loaded_again(front: Front) -> None:
     front.reply = (200, state(screen("pair", "a", "b", token="1"), screen("pair", "c", "d")))
     front.mount()

@@ -181,7 +181,7 @@ def test_models_without_a_head_keep_the_fingerprint_they_had(tmp_path: Path) -> 
     assert with_head(backbone, untouched(256)) is backbone
     save_model(tmp_path / "model.safetensors", backbone)
     described = read_metadata(tmp_path / "model.safetensors")
-    assert described["format"] == "1"
+    assert described["format"] == "3"
     assert "head" not in described["architecture"]
 
 

@@ -1,5 +1,7 @@
 """Who may sign in: the table of people, passwords, the allow-list, the commands."""
 
+import base64
+import hashlib
 import io
 import json
 import statistics
@@ -9,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
@@ -23,10 +26,12 @@ from likewise.errors import UsageError
 from likewise.people import gate_for
 from likewise.workspace import Workspace
 
+SODIUM = b"SodiumChloride"
+
 
 @pytest.fixture(autouse=True)
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passwords, "SCRYPT", (2**10, 8, 1))
+    monkeypatch.setattr(passwords, "ARGON2", PasswordHasher(1, 1024, 1))
 
 
 @pytest.fixture
@@ -73,15 +78,39 @@ def test_no_password_is_kept(database_url: str) -> None:
             kept = connection.execute(text("SELECT password FROM people")).scalars().all()
     assert not any("correct horse" in row for row in rows)
     assert kept[0] != kept[1], "each has a salt of its own"
-    assert all(each.startswith("scrypt$1024$8$1$") for each in kept)
+    assert all(each.startswith("$argon2id$v=19$m=1024,t=1,p=1$") for each in kept)
 
 
 def test_the_hash_is_that_of_the_standard() -> None:
-    """RFC 7914, section 12, third test vector."""
-    from likewise.answers.passwords import _scrypt
+    """Two vectors: of Argon2's reference implementation, and of RFC 7914, section 12, the third."""
+    kept = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc"
+    assert matches("password", kept)
+    assert not matches("passwore", kept)
+    before = "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
+    fields = [base64.b64encode(each).decode() for each in (SODIUM, bytes.fromhex(before)[:32])]
+    assert matches("pleaseletmein", "$".join(["scrypt", "16384", "8", "1", *fields]))
 
-    vector = "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2"
-    assert _scrypt("pleaseletmein", b"SodiumChloride", 16384, 8, 1).hex() == vector
+
+def test_a_hash_of_before_opens_and_is_replaced(database_url: str) -> None:
+    raw = hashlib.scrypt(b"correct horse", salt=SODIUM, n=1024, r=8, p=1, dklen=32)
+    fields = [base64.b64encode(each).decode() for each in (SODIUM, raw)]
+    with AnswerStore(database_url) as store:
+        people = People(store)
+        added = people.add("ada", "correct horse")
+        with store.writing() as connection:
+            old = {"old": "$".join(["scrypt", "1024", "8", "1", *fields])}
+            connection.execute(text("UPDATE people SET password = :old"), old)
+
+        def kept() -> str:
+            with store.reading() as connection:
+                return str(connection.execute(text("SELECT password FROM people")).scalar())
+
+        assert people.check("ada", "wrong horse") is None
+        assert kept() == old["old"]
+        assert people.check("ada", "correct horse") == added, "who is signed in stays so"
+        assert kept().startswith("$argon2id$")
+        assert people.check("ada", "correct horse") == added
+        assert people.check("ada", "wrong horse") is None
 
 
 @settings(max_examples=20, deadline=None)
@@ -99,7 +128,7 @@ def test_a_hash_matches_its_password_alone(password: str, other: str) -> None:
 def test_a_name_that_nobody_has_takes_as_long(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(passwords, "SCRYPT", (2**13, 8, 1))
+    monkeypatch.setattr(passwords, "ARGON2", PasswordHasher(2, 8192, 1))
     with AnswerStore(database_url) as store:
         people = People(store)
         people.add("ada", "correct horse")

@@ -18,8 +18,8 @@ from likewise.models.machine import Machine
 from likewise.models.model_files import load_model
 from likewise.models.runs import runs_of
 from likewise.settings import Ingest, Pretrain
-from likewise.training import loop
 from likewise.training import pretrain as pretrain_module
+from likewise.training.checkpoint import read_checkpoint
 from likewise.training.losses import simsiam_loss
 from likewise.training.pretrain import pretrain
 from likewise.training.resident import Resident
@@ -55,7 +55,7 @@ def break_fifth_loss(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_run_leaves_model_metrics_and_tensorboard(filled: Workspace) -> None:
-    done = pretrain(filled, tiny(seed=3))
+    done = pretrain(filled, tiny(seed=2))
     told = done.as_json()
     assert told["run"] == "pretrain-1"
     assert told["epochs"] == 3
@@ -183,7 +183,7 @@ def test_a_run_goes_on_elsewhere(filled: Workspace, monkeypatch: pytest.MonkeyPa
             with pytest.raises(KeyboardInterrupt):
                 pretrain(filled, tiny())
         (run,) = runs_of(filled)
-        groups = loop.read_checkpoint(run)["optimizer"]["param_groups"]
+        groups = read_checkpoint(run)["optimizer"]["param_groups"]
         assert [group["fused"] for group in groups] == [fused, fused]
     assert len(pretrain(filled, tiny()).metrics) == 3
 
@@ -195,7 +195,7 @@ def test_as_on_a_gpu_a_loss_that_is_not_finite_is_told(
     with pytest.raises(LikewiseError, match="the loss is not finite at epoch 2, step 2"):
         pretrain(filled, tiny())
     assert len(steps) == 6  # told at the end of the epoch
-    state = loop.read_checkpoint(runs_of(filled)[-1])
+    state = read_checkpoint(runs_of(filled)[-1])
     assert state["position"]["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in state["model"].values())
 
@@ -218,7 +218,7 @@ def test_compiling_changes_neither_names_nor_what_goes_on(
         _Interrupts(patch, after=4)
         with pytest.raises(KeyboardInterrupt):
             pretrain(filled, tiny(epochs=2, compile="on"))
-    state = loop.read_checkpoint(runs_of(filled)[-1])
+    state = read_checkpoint(runs_of(filled)[-1])
     assert not [name for name in state["model"] if "_orig_mod" in name]
     assert len(calls) == 4 + 4  # attempts and steps
     assert pretrain(filled, tiny(epochs=2, compile="on")).fingerprint == plain.fingerprint
@@ -301,7 +301,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_change(
     with pytest.raises(LikewiseError, match="not finite at epoch 2, step 2"):
         pretrain(filled, tiny())
     run = runs_of(filled)[-1]
-    state = loop.read_checkpoint(run)
+    state = read_checkpoint(run)
     assert state["position"]["epoch"] == 1
     assert all(torch.isfinite(value).all() for value in state["model"].values())
 
@@ -342,6 +342,24 @@ def test_a_damaged_checkpoint_is_told(filled: Workspace) -> None:
         with pytest.raises(KeyboardInterrupt):
             pretrain(filled, tiny())
     file = runs_of(filled)[-1].checkpoint_file
-    file.write_bytes(file.read_bytes()[:1000])
+    for each in (file, runs_of(filled)[-1].checkpoint_before):
+        each.write_bytes(each.read_bytes()[:1000])
     with pytest.raises(LikewiseError, match="could not read the checkpoint"):
         pretrain(filled, tiny())
+
+
+def test_a_damaged_checkpoint_makes_room_for_the_one_before(
+    filled: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = pretrain(filled, tiny())
+    with pytest.MonkeyPatch.context() as patch:
+        _Interrupts(patch, after=5)
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(filled, tiny())
+    file = runs_of(filled)[-1].checkpoint_file
+    file.write_bytes(file.read_bytes()[:-1])
+    capsys.readouterr()
+    assert pretrain(filled, tiny()).fingerprint == whole.fingerprint
+    told = capsys.readouterr().err
+    assert told.count("checkpoint.pt is damaged; going on from the checkpoint before it") == 1
+    assert not list(filled.runs.glob("*/checkpoint*"))

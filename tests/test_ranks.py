@@ -34,7 +34,7 @@ from likewise.neighbours.embedding import embed
 from likewise.neighbours.parts import Part, Source, joined, parts_in
 from likewise.neighbours.vectors import Embeddings, load_embeddings
 from likewise.settings import Embed, Ingest, Pretrain
-from likewise.training.loop import read_checkpoint
+from likewise.training.checkpoint import read_checkpoint
 from likewise.training.pretrain import pretrain
 from likewise.workspace import Workspace
 

@@ -9,20 +9,21 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
+from sqlalchemy import event, text
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.testclient import TestClient
 
 from likewise.answers.rows import NewAnswer
 from likewise.answers.store import AnswerStore
-from likewise.errors import LikewiseError
+from likewise.errors import DiskFull, LikewiseError
 from likewise.workspace import Workspace
 from likewise_labeler.desk import Ready, the_desk
 from likewise_labeler.gate import Gate, is_loopback, is_same_host
 from likewise_labeler.passes import PASS_SECONDS, issue, name_of
 from likewise_labeler.routes import LONGEST_BODY, routes
 from likewise_labeler.wire import BadRequest, history_request, label_request
+from tests.breaking import Figure
 
 
 class Caller:
@@ -403,6 +404,33 @@ def test_trouble_with_the_database_keeps_the_outbox(
     }
     assert client.post("/likewise/label", json=body, headers=bearer("ada")).status_code == 200
     assert len(stored()) == 2
+
+
+@pytest.mark.breaking
+def test_a_full_disk_is_told_and_what_was_stored_stays(client: TestClient, figure: Figure) -> None:
+    one, two, _ = Caller(client, "ada").label()["screens"]
+    Caller(client, "ada").label(answer(one, "similar"))
+    store: AnswerStore = the_desk().store()
+    room = ["PRAGMA max_page_count = 1"]  # as many as there are
+
+    def limit(connection: Any, _: object) -> None:
+        connection.execute(room[-1])
+
+    store.close()
+    event.listen(store._engine, "connect", limit)
+    others = (NewAnswer(f"{each:032x}", "f" * 32, "similar", "a") for each in itertools.count())
+    with pytest.raises(DiskFull, match="the disk is full"):
+        list(map(lambda each: store.add([each]), others))  # noqa: C417
+    before = stored()
+    body = {"kind": "pair", "ops": [answer(two, "similar")]}
+    said = client.post("/likewise/label", json=body, headers=bearer("ada"))
+    figure(f"status {said.status_code}: {said.json()['text'].rpartition(': ')[2]}")
+    assert said.status_code == 507
+    assert stored() == before
+    room.append("PRAGMA max_page_count = 100000")
+    store.close()
+    assert client.post("/likewise/label", json=body, headers=bearer("ada")).status_code == 200
+    assert stored() == [*before, ("ada", "similar")]
 
 
 def test_a_lost_table_is_one_line(client: TestClient) -> None:

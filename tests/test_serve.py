@@ -178,7 +178,7 @@ def test_addresses_are_ones_that_can_be_opened() -> None:
 
 def test_the_app_is_found_and_quiet() -> None:
     command = serve.command_for("127.0.0.1", 8501)
-    assert Path(command[4]).is_file()
+    assert Path(command[5]).is_file()
     assert "--browser.gatherUsageStats=false" in command
     assert "--runner.postScriptGC=false" in command
     assert not any("ssl" in each for each in command)

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -173,7 +174,7 @@ def behind(
     workspace.create()
     monkeypatch.setenv("LIKEWISE_WORKSPACE", str(workspace.path))
     monkeypatch.setenv("LIKEWISE_GATE", "password")
-    monkeypatch.setattr(passwords, "SCRYPT", (2**10, 8, 1))
+    monkeypatch.setattr(passwords, "ARGON2", PasswordHasher(1, 1024, 1))
     monkeypatch.setattr(sign_in, "_THROTTLE", Throttle())
     monkeypatch.setattr("likewise_labeler.sessions._KNOWN_SECONDS", 0.0)
     SESSIONS._known.clear()

@@ -398,4 +398,4 @@ def test_the_pages_never_import_torch_nor_faiss() -> None:
 
 def test_a_file_that_is_no_image_has_no_thumb(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_bytes(b"not an image")
-    assert first_run._thumb(tmp_path / "x.jpg") == ""
+    assert first_run._thumbs([tmp_path / "x.jpg"]) == []

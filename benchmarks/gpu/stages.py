@@ -126,7 +126,7 @@ class Stages:
         if run.name in found:
             return
         self._require(ENOUGH)
-        machine = pick_machine(self.plan.device, self._precision)
+        machine = pick_machine(self.plan.device, self._precision, "channels_last")
         train, test = (open_images(self.workspaces[part]) for part in PARTS)
         with self._timed(f"judge {run.name}"):
             found[run.name] = accuracies(
@@ -143,7 +143,8 @@ class Stages:
         """bfloat16 on GPUs unless something is said."""
         if self.plan.precision != "auto":
             return self.plan.precision
-        return "bfloat16" if pick_machine(self.plan.device, "float32").fused else "float32"
+        machine = pick_machine(self.plan.device, "float32", "channels_last")
+        return "bfloat16" if machine.fused else "float32"
 
     @property
     def _batch_size(self) -> int:

@@ -10,6 +10,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 _FIXED = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "security.md",
     "data/README.md": "data.md",
     "benchmarks/answers/README.md": "results/how-answers-are-measured.md",
 }

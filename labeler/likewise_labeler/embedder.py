@@ -4,7 +4,6 @@ import base64
 import contextlib
 import json
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,14 @@ import numpy as np
 from jaxtyping import Float32
 
 from likewise.errors import LikewiseError
+from likewise.interpreter import module_command
 from likewise.workspace import Workspace
 
 PATIENCE = 90.0
 """Seconds that one picture may take; the first one waits until torch is there."""
 MAX_BYTES = 50 * 2**20
 """Of a picture's file."""
-_COMMAND = (sys.executable, "-m", "likewise.neighbours.embedder_process")
+_COMMAND = module_command("likewise.neighbours.embedder_process")
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,19 @@
 import base64
 import io
 import os
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
+from jaxtyping import UInt8
 from PIL import Image
 
 from likewise.errors import LikewiseError
-from likewise.images.decode import load
 from likewise.images.manifest import display
+from likewise.images.reading import Reading, in_children
+from likewise.images.scan import scan
 from likewise.jobs.control import in_words
 from likewise.jobs.job import Job, Steps, newest_job
 from likewise.jobs.next_step import Suggestion, first_model, holdings_of, next_step
@@ -26,6 +29,9 @@ from likewise_labeler.look import state
 SAMPLE_IMAGES = 5_000
 THUMB = 96
 """Long side of an example in pixels."""
+PATIENCE = 10.0
+"""Seconds that the examples of a folder may take."""
+_NOWHERE = Path(os.devnull)
 _LARGEST = 40 * 2**20
 """Bytes of a file that is still opened for an example."""
 
@@ -132,7 +138,7 @@ def _look(workspace: Workspace, typed: str) -> None:
         with st.spinner("Looking …"):
             found = survey(typed, workspace.path)
             st.session_state["survey"] = found
-            st.session_state["examples"] = [_thumb(each) for each in found.examples]
+            st.session_state["examples"] = _thumbs(found.examples)
     except LikewiseError as error:
         st.session_state["survey"] = str(error)
 
@@ -150,14 +156,18 @@ def _found(workspace: Workspace, found: Survey) -> None:
     start_button("Read images and learn a first model", workspace, steps, "first-images")
 
 
-def _thumb(file: Path) -> str:
-    """An example as HTML; nothing where it cannot be shown."""
-    try:
-        if file.stat().st_size > _LARGEST:
-            return ""
-        image = Image.fromarray(np.asarray(load(file, short_side=THUMB)))
-    except (LikewiseError, OSError):
-        return ""
+def _thumbs(examples: Sequence[Path]) -> list[str]:
+    """Examples as HTML, those that can be shown. They are decoded elsewhere, as `ingest` does."""
+    files = [each for each in scan(examples, workspace=_NOWHERE).files if each.size <= _LARGEST]
+    return [
+        _thumb(Path(each.path), each.image.pixels)
+        for each in in_children(files, Reading(THUMB), 1, PATIENCE)
+        if each.image is not None
+    ]
+
+
+def _thumb(file: Path, pixels: UInt8[np.ndarray, "H W 3"]) -> str:
+    image = Image.fromarray(pixels)
     image.thumbnail((2 * THUMB, THUMB))
     data = io.BytesIO()
     image.save(data, "PNG" if max(image.size) < THUMB else "JPEG")

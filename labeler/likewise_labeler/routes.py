@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from likewise.answers.replies import Reply
 from likewise.answers.screens import Kind
-from likewise.errors import LikewiseError, UsageError
+from likewise.errors import DiskFull, LikewiseError, UsageError
 from likewise_labeler import atlas_reply
 from likewise_labeler.desk import Missing, Ready, the_desk
 from likewise_labeler.passes import name_of
@@ -83,7 +83,12 @@ def _checked(work: Work, request: Request, body: bytes) -> Response:
     except BadRequest as error:
         return _text(400, str(error))
     except LikewiseError as error:
-        return _text(503, str(error))
+        return _text(_status(error), str(error))
+
+
+def _status(error: LikewiseError) -> int:
+    """507 where there is no room for answers: the screen then takes none."""
+    return 507 if isinstance(error, DiskFull) else 503
 
 
 def sender(request: Request) -> str | None:
@@ -118,7 +123,7 @@ def _label(body: bytes, name: str) -> Response:
         ahead = BackgroundTask(_think_ahead, ready) if asked.kind == "pair" else None
         return JSONResponse(told, background=ahead)
     except LikewiseError as error:
-        status = 400 if isinstance(error, UsageError) else 503
+        status = 400 if isinstance(error, UsageError) else _status(error)
         return JSONResponse({"text": str(error), "outcomes": outcomes}, status)
 
 
@@ -188,6 +193,8 @@ def _image(request: Request) -> Response:
         encoded = ready.pictures.encoded(image, cast(Size, size))
     except KeyError:
         return _text(404, "no such image")
+    except LikewiseError as error:
+        return _text(503, str(error))
     headers = {"Cache-Control": _LASTING, "ETag": tag}
     if not encoded.lasting:
         headers = {"Cache-Control": _PASSING}

@@ -23,6 +23,7 @@ import tyro
 from likewise import __version__, ranks, settings
 from likewise.cores import own_cores
 from likewise.errors import LikewiseError, LostContact, UsageError
+from likewise.interpreter import safe_children
 from likewise.progress import waiting
 from likewise.signals import interruptible
 from likewise.workspace import Workspace
@@ -107,7 +108,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Entry point of the ``likewise`` command; ends with the contract's exit codes."""
     if not _rank().alone and os.environ.get("OMP_NUM_THREADS") == "1":
         os.environ["OMP_NUM_THREADS"] = str(own_cores())  # torchrun's 1 was for want of a number
-    code = run(sys.argv[1:] if arguments is None else arguments)
+    with safe_children():
+        code = run(sys.argv[1:] if arguments is None else arguments)
     if not _rank().alone:
         sys.stdout.flush()
         sys.stderr.flush()

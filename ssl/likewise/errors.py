@@ -11,6 +11,10 @@ class LostContact(LikewiseError):
     """Another process of a job that `torchrun` has started is gone."""
 
 
+class DiskFull(LikewiseError):
+    """There is no room on a disk; what is there is intact."""
+
+
 class UsageError(LikewiseError):
     """The command was used wrongly (exit code 2)."""
 

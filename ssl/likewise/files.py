@@ -19,11 +19,14 @@ from likewise.errors import LikewiseError
 _REASONS = {
     errno.ENOSPC: "the disk is full; free some space and run the command again",
     errno.EDQUOT: "the disk quota is used up; free some space and run the command again",
+    errno.EFBIG: "the file would be larger than is allowed here (see `ulimit -f`)",
     errno.EROFS: "the disk is read-only; choose another --workspace",
     errno.EACCES: "permission denied; choose another --workspace or change its permissions",
     errno.EPERM: "permission denied; choose another --workspace or change its permissions",
 }
 
+_IN_WORDS = re.compile(r"\(os error (\d+)\)")
+"""How libraries written in Rust name the system's error number."""
 
 _NEARLY_NOTHING = 2**20
 """Bytes left on a disk that is called full."""
@@ -39,6 +42,8 @@ def reason_of(error: BaseException, place: Path | None = None) -> str:
         return _REASONS[errno.ENOSPC]
     if isinstance(error, OSError) and error.errno in _REASONS:
         return _REASONS[error.errno]
+    if (told := _IN_WORDS.search(str(error))) and int(told[1]) in _REASONS:
+        return _REASONS[int(told[1])]
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -4,7 +4,6 @@ import os
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from typing import Any
 
 from likewise.answers.store import open_answers
 from likewise.errors import LikewiseError, UsageError
+from likewise.interpreter import module_command
 from likewise.jobs.next_step import LEAST_ANSWERS
 from likewise.jobs.refresh import refreshing
 from likewise.people import Gate, gate_for, is_loopback
@@ -26,7 +26,7 @@ from likewise.settings import Label
 from likewise.signals import interruptible
 from likewise.workspace import Workspace
 
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # nosec B104
 """Addresses that mean every interface, and where to find what listens there."""
 _PORTS_TRIED = 50
 _START_SECONDS = 60.0
@@ -35,6 +35,7 @@ _STREAMLIT = {
     "server.headless": "true",  # the browser is opened here, once the app answers
     "server.fileWatcherType": "none",
     "server.showEmailPrompt": "false",
+    "server.maxUploadSize": "50",  # megabytes: as much as Explore takes
     "browser.gatherUsageStats": "false",
     "runner.postScriptGC": "false",  # a full collection per answer stalls every annotator
     "runner.magicEnabled": "false",
@@ -167,7 +168,7 @@ def command_for(
     if ssl_cert is not None and ssl_key is not None:
         flags |= {"server.sslCertFile": str(ssl_cert), "server.sslKeyFile": str(ssl_key)}
     options = [f"--{name}={value}" for name, value in flags.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(app), *options]
+    return [*module_command("streamlit"), "run", str(app), *options]
 
 
 @contextmanager
@@ -217,7 +218,8 @@ def _wait_until_up(process: subprocess.Popen[bytes], url: str) -> None:
                 f"the labeler did not start (exit code {process.returncode}); see above"
             )
         try:
-            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2, context=trusting):
+            health = f"{url}/_stcore/health"  # http or https
+            with urllib.request.urlopen(health, timeout=2, context=trusting):  # nosec B310
                 return
         except urllib.error.HTTPError as answer:  # the gate: it wants a sign-in
             answer.close()

@@ -82,6 +82,7 @@ class Labeler {
   /** Seconds that the screen was seen; tells and returns 0 when it is too short. */
   _seen() {
     const seen = this.key && this.seenFrom !== null ? (performance.now() - this.seenFrom) / 1000 : 0;
+    if (this.outbox.full) return 0; // the message says so
     if (seen >= SHORTEST_VIEW) return seen;
     if (this.key) this.tell("Too quick: not taken.");
     return 0;
@@ -153,6 +154,7 @@ class Labeler {
 
   /** Take back the answers that are looked at, else the last ones. */
   undo() {
+    if (this.outbox.full) return;
     const past = this.past[Math.max(0, this.at)];
     if (!past) {
       if (this.base.progress) this.tell("You have no answer to take back.");

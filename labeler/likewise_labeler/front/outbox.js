@@ -21,6 +21,7 @@ class Outbox {
     this.pass = "";
     this.trouble = ""; // why the last request failed
     this.refused = false; // the pass is no longer good
+    this.full = false; // the server's disk is: no answer is taken
     this.failures = 0;
     this.single = false; // one at a time, after a request was refused
     this.wanted = false;
@@ -81,12 +82,13 @@ class Outbox {
     this.wanted = false;
     const result = await post("/likewise/label", this.pass, { kind: this.ask(), ops });
     if (result.status === 200) {
-      [this.failures, this.trouble, this.single] = [0, "", false];
+      [this.failures, this.trouble, this.single, this.full] = [0, "", false, false];
       this._forget([...sent, ...dropped]);
       this.heard(result.body, sent, dropped);
       return;
     }
     this.wanted ||= wanted;
+    this.full = result.status === 507;
     if (result.status === 401) this.refused = true;
     else if (result.status >= 400 && result.status < 500 && sent.length) {
       if (sent.length > 1) this.single = true;

@@ -23,6 +23,10 @@ function message({ outbox, notice, item, base, at, several }) {
     const text = waiting ? `You are signed out. ${kept} in this browser.` : "You are signed out.";
     return { text, tone: "alarm", reload: true };
   }
+  if (outbox.full) {
+    const there = waiting ? ` ${kept} in this browser.` : "";
+    return { text: `The disk is full: no answer is taken until there is space.${there}`, tone: "alarm" };
+  }
   if (waiting && (age > PATIENCE || outbox.failures > 1)) {
     return { text: `Not saved yet: ${kept} for the connection. ${trouble}`, tone: "alarm" };
   }

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, inspect, make_url, select, update
+from sqlalchemy import Connection, Table, insert, inspect, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from likewise.answers.chain import Seal
 from likewise.answers.people import make_people_table, people_table
+from likewise.answers.sqlite_files import open_file, sqlite_file
 from likewise.answers.store import AnswerStore, open_answers
 from likewise.answers.tables import answers_table, screens_table, seal_table
 from likewise.answers.verification import reading_file, require_unbroken, row_count, seal_of
@@ -69,13 +70,12 @@ def backup_answers(workspace: Workspace, settings: AnswersBackup) -> BackedUp:
         UsageError: the file is the database itself.
         LikewiseError: it could not be written, or what it holds is not as it was written.
     """
-    url = make_url(workspace.require().database_url)
-    own = url.get_backend_name() == "sqlite"
-    if own and Path(str(url.database)).resolve() == settings.file.resolve():
+    own = sqlite_file(workspace.require().database_url)
+    if own is not None and own.resolve() == settings.file.resolve():
         raise UsageError(f"{settings.file} holds the answers themselves; name another file")
     with open_answers(workspace) as store, replacing(settings.file) as temporary:
-        if own:
-            _copy_file(Path(str(url.database)), temporary)
+        if own is not None:
+            _copy_file(own, temporary)
         else:
             _copy_rows(store, temporary)
     with reading_file(settings.file) as copy:
@@ -108,7 +108,7 @@ def _copy_file(database: Path, file: Path) -> None:
     """By SQLite's online backup: one moment of it, whoever writes meanwhile."""
     try:
         with (
-            contextlib.closing(sqlite3.connect(database, timeout=60)) as source,
+            contextlib.closing(open_file(database)) as source,
             contextlib.closing(sqlite3.connect(file)) as target,
         ):
             source.backup(target)

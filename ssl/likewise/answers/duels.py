@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincc, betaln
+from scipy.special import betaincc
 
 from likewise.answers.belief import Belief
 from likewise.answers.ledger import Ledger
@@ -26,8 +26,8 @@ OPEN, DECIDED = 0.3, 0.05
 """Chances that a question begins a duel, until it is decided whether the head helps, and after."""
 MOST = 100
 """Duels after which they are as rare as if decided."""
-ENOUGH = 50.0
-"""Evidence, a Bayes factor, at which a head is taken to help: 1 / the chance that it does not."""
+SURE = 0.95
+"""Chance, 0 to 1, that a head wins more often than it loses, from which it is taken to help."""
 _TRIES = 64
 _REASON = "Checks whether what was learnt helps"
 
@@ -41,21 +41,20 @@ class Score:
     drawn: int
 
     @property
-    def evidence(self) -> float:
-        """How much likelier this is if the head wins more often than not, than by a fair coin.
+    def chance(self) -> float:
+        """Chance, 0 to 1, that the head wins more often than it loses.
 
-        A Bayes factor with a uniform prior on 1/2 to 1. However often it is looked at, it gets to
-        a number E by chance alone with a probability of at most 1 / E (Ville 1939).
+        Before the first duel all rates of winning are alike likely. A head that wins as often as
+        it loses finds as many similar images as the untouched vectors. To be fooled by it, as
+        happens the oftener the more one looks, does no harm; a harmful one wins less often, and is
+        found out.
         """
-        won, lost = self.won + 1, self.lost + 1
-        above = max(float(betaincc(won, lost, 0.5)), np.finfo(float).tiny)
-        log = (won + lost - 1) * np.log(2) + betaln(won, lost) + np.log(above)
-        return float(np.exp(min(log, 700)))
+        return float(betaincc(self.won + 1, self.lost + 1, 0.5))
 
     @property
     def decided(self) -> bool:
-        """Whether the head helps, but for the chance 1 / `ENOUGH`."""
-        return self.evidence >= ENOUGH
+        """Whether the head helps, as far as can be told."""
+        return self.chance >= SURE
 
 
 NO_SCORE = Score(0, 0, 0)

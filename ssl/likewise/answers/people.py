@@ -5,10 +5,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Connection, MetaData, Table, Text, delete, insert, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from likewise.answers.annotators import NAME_LENGTH, annotator_name
-from likewise.answers.passwords import hashed, matches, nobodys
+from likewise.answers.passwords import hashed, is_outdated, matches, nobodys
 from likewise.answers.store import AnswerStore
 from likewise.answers.tables import UtcTime
 from likewise.errors import UsageError
@@ -69,7 +80,11 @@ class People:
         """The person, if that is the password; takes the same time for names nobody has."""
         row = self._row(name)
         kept = str(row["password"]) if row and row["password"] else nobodys()
-        return _person(row) if matches(password, kept) and row else None
+        if not matches(password, kept) or not row:
+            return None
+        if is_outdated(kept):
+            self._keep(name, kept, hashed(password))
+        return _person(row)
 
     def add(self, name: str, password: str | None) -> Person:
         """Let somebody in, with a new password; without one an identity provider knows them.
@@ -99,6 +114,12 @@ class People:
         with self._store.writing() as connection:
             gone = connection.execute(delete(people_table).where(people_table.c.name == name))
             return gone.rowcount > 0
+
+    def _keep(self, name: str, before: str, kept: str) -> None:
+        """Put a better hash of the same password in the place of the one that stood there."""
+        with self._store.writing() as connection:
+            row = (people_table.c.name == name) & (people_table.c.password == before)
+            connection.execute(update(people_table).where(row).values(password=kept))
 
     def _row(self, name: str) -> Any:
         with self._store.reading() as connection:

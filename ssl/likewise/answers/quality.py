@@ -16,6 +16,7 @@ from likewise.answers.outlook import IMPORTED
 from likewise.answers.standing import Answer, Entry, Undo
 from likewise.errors import LikewiseError
 from likewise.files import read_json
+from likewise.models.runs import read_config
 from likewise.neighbours.vectors import Embeddings, embedded
 from likewise.workspace import Workspace
 
@@ -73,7 +74,7 @@ def _models(workspace: Workspace) -> Iterable[Model]:
     for meta in embedded(workspace):
         folder = workspace.runs / str(meta["model"])
         try:
-            run = read_json(folder / "config.json")
+            run = read_config(folder)
         except LikewiseError:
             run = {"kind": "unknown", "started": meta["made"]}
         measured = folder / "measured.json"

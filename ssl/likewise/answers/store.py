@@ -23,12 +23,13 @@ from likewise.answers.rows import (
     read_entries,
     standing_answers,
 )
+from likewise.answers.sqlite_files import is_frozen, sqlite_file
 from likewise.answers.standing import VERDICTS, Entry
 from likewise.answers.standing import Answer as Answer
 from likewise.answers.standing import Verdict as Verdict
 from likewise.answers.tables import answers_table, connect
 from likewise.answers.upgrades import create_tables
-from likewise.errors import LikewiseError
+from likewise.errors import DiskFull, LikewiseError
 from likewise.workspace import Workspace
 
 _MOMENT = "REPEATABLE READ"
@@ -45,10 +46,15 @@ class AnswerStore:
         self._writer = threading.Lock()
         self.where = "the database"
         with self._explaining():
-            self.where = make_url(url).render_as_string(hide_password=True)
+            if sqlite_file(url) is None:
+                self.where = make_url(url).render_as_string(hide_password=True)
+            else:
+                self.where = url
             self._engine = connect(url)
-        with self.writing() as connection:
-            create_tables(connection)
+        file = sqlite_file(url)
+        frozen = file is not None and is_frozen(file)
+        with self.reading() if frozen else self.writing() as connection:
+            create_tables(connection, may_write=not frozen)
 
     def __enter__(self) -> "AnswerStore":
         return self
@@ -111,6 +117,10 @@ class AnswerStore:
             yield
         except (SQLAlchemyError, ImportError) as error:
             reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+            if "disk is full" in reason or "No space left" in reason:  # SQLite; PostgreSQL
+                raise DiskFull(
+                    f"the answers in {self.where}: the disk is full; free some space"
+                ) from error
             raise LikewiseError(f"the answers in {self.where}: {reason}") from error
 
     def add(self, answers: Sequence[NewAnswer]) -> int:

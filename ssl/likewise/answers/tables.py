@@ -1,8 +1,7 @@
 """The database of answers: its tables, and how a connection to it behaves."""
 
-import sqlite3
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
 from sqlalchemy import (
     JSON,
@@ -24,10 +23,12 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
+from likewise.answers.sqlite_files import open_file, prepare, require_still_there, sqlite_file
+
 FORMAT = 3
-BUSY_SECONDS = 30
 _CONNECTIONS = 20
 """Kept open at most; twice as many may be in use at once."""
 _WRITERS = 0x11CE415E
@@ -131,32 +132,25 @@ def connect(url: str) -> Engine:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the URL is wrong or names a database nobody can open.
     """
+    file = sqlite_file(url)
     engine = create_engine(
-        url,
+        url if file is None else "sqlite://",
         pool_pre_ping=not url.startswith("sqlite"),
         pool_size=_CONNECTIONS,
         max_overflow=_CONNECTIONS,
+        **({} if file is None else {"creator": partial(open_file, file), "poolclass": QueuePool}),
     )
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", lambda each, record: prepare(each, file, record.info))
     event.listen(engine, "begin", _begin)
     return engine
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    assert isinstance(connection, sqlite3.Connection)
-    connection.isolation_level = None  # transactions are begun by _begin alone
-    for pragma in (
-        f"busy_timeout={BUSY_SECONDS * 1000}",
-        "journal_mode=WAL",
-        "foreign_keys=ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin(connection: Connection) -> None:
     writes = connection.get_execution_options().get("writes")
     if connection.dialect.name == "sqlite":
+        if writes == "answers":
+            require_still_there(connection.info)
         if writes:  # a lease may be lost at a power cut, an answer may not
             level = "FULL" if writes == "answers" else "NORMAL"
             connection.exec_driver_sql(f"PRAGMA synchronous={level}")

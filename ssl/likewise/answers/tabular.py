@@ -77,7 +77,7 @@ def read_records(file: Path) -> list[Record]:
             lines = file.read_text(encoding="utf-8-sig").split("\n")
             records = [json.loads(line) for line in lines if line.strip()]
         else:
-            records = _read_csv(file.read_text(encoding="utf-8-sig"))
+            records = _read_csv(file.read_bytes().decode("utf-8-sig"))  # line breaks stay
     except (OSError, ValueError, csv.Error) as error:
         raise LikewiseError(f"could not read {file}: {reason_of(error)}") from error
     if not all(isinstance(each, dict) for each in records):

@@ -15,11 +15,12 @@ _AT_ONCE = 10_000
 """Rows that are given a digest in one statement."""
 
 
-def create_tables(connection: Connection) -> None:
+def create_tables(connection: Connection, may_write: bool = True) -> None:
     """Make the tables unless they are there; bring those of older formats up to date.
 
     Raises:
-        LikewiseError: a newer version of Likewise made them.
+        LikewiseError: a newer version of Likewise made them, or an older one where nothing can be
+            written.
     """
     format_table.create(connection, checkfirst=True)
     found = connection.execute(select(format_table.c.format)).scalar()
@@ -28,6 +29,11 @@ def create_tables(connection: Connection) -> None:
         connection.execute(insert(format_table).values(format=FORMAT))
         _seal(connection, Seal(0, START))
     elif found in (1, 2):
+        if not may_write:
+            raise LikewiseError(
+                f"the answers have format {found}, and lie where nothing can be written; copy the "
+                "workspace to another disk, where they are brought up to date"
+            )
         if found == 1:
             _give_screens(connection)
         _chain(connection)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 
 from likewise.errors import LikewiseError, UsageError
@@ -19,7 +18,7 @@ from likewise.files import replacing_folder, write_json
 from likewise.images.store import Images, open_images
 from likewise.inference.table_files import one_line
 from likewise.models import small_net
-from likewise.models.model_files import load_model
+from likewise.models.model_files import load_model, write_tensors
 from likewise.models.runs import Run, finished_run
 from likewise.notebook import Displayed
 from likewise.progress import say
@@ -116,7 +115,7 @@ def _write_weights(folder: Path, whole: Whole, described: dict[str, Any]) -> Non
         if part is None:
             continue
         state = {key: value.detach().contiguous() for key, value in part.state_dict().items()}
-        safetensors.torch.save_file(state, folder / name, metadata)
+        write_tensors(folder / name, state, metadata)
 
 
 def _check_folder(folder: Path) -> None:

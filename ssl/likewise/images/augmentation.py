@@ -4,12 +4,9 @@ The recipe ``natural`` is SimSiam's (Chen & He 2021, section 3 and appendix D fo
 which is MoCo v2's.
 """
 
-import os
-
-os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network at import otherwise
-
 import functools
 import math
+import random
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -17,6 +14,8 @@ import albumentations as A
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
+
+from likewise.images.steps import Blur, Crop, Grey, Jitter, Mirror, Stretch
 
 Recipe = Literal["natural", "grey", "glyph"]
 
@@ -42,12 +41,18 @@ class Views:
     def __init__(self, recipe: Recipe, image_size: int) -> None:
         self.recipe = recipe
         self.image_size = image_size
-        self._transform = A.Compose(transforms(recipe, image_size))
+        self._transform = A.Compose(transforms(recipe, image_size), is_check_shapes=False)
         cv2.setNumThreads(1)  # views are small: more threads only wait for each other
 
     def seed(self, *key: int) -> None:
-        """Start the random sequence that belongs to ``key``."""
-        self._transform.set_random_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+        """Start the random sequence that belongs to ``key``.
+
+        All steps draw from it in turn. From `A.Compose.set_random_seed` each would get a sequence
+        of its own, but the same: whatever is drawn once for each view would go together, and each
+        grey view be a mirrored one.
+        """
+        seed = int(np.random.SeedSequence(key).generate_state(1)[0])
+        self._transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
     def __call__(self, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "S S 3"]:
         """One view of an RGB image."""
@@ -57,23 +62,23 @@ class Views:
 
 def transforms(recipe: Recipe, size: int) -> list[A.BasicTransform]:
     """The augmentation recipe for views of ``size`` pixels."""
-    crop = A.RandomResizedCrop((size, size), scale=SCALE)
-    blur = A.GaussianBlur(blur_limit=0, sigma_limit=SIGMA, p=BLURRED)
+    crop = Crop((size, size), scale=SCALE)
+    blur = Blur(blur_limit=0, sigma_limit=SIGMA, p=BLURRED)
     blurred = [blur] if size > TOO_SMALL_TO_BLUR else []
     match recipe:
         case "natural":
             return [
                 crop,
-                A.HorizontalFlip(),
-                A.ColorJitter(*JITTER, p=JITTERED),
-                A.ToGray(p=GREYED),
+                Mirror(),
+                Jitter(*JITTER, p=JITTERED),
+                Grey(p=GREYED),
                 *blurred,
             ]
         case "grey":
             return [
                 crop,
-                A.HorizontalFlip(),
-                A.RandomBrightnessContrast(JITTER[0], JITTER[1], p=JITTERED),
+                Mirror(),
+                Stretch(JITTER[0], JITTER[1], p=JITTERED),
                 *blurred,
             ]
         case "glyph":

@@ -22,17 +22,21 @@ def bring_up_to_date(edition: Edition, files: list[File], reader: Reader, worker
     done = len(files) - len(fresh)
     with progress("Reading images", len(files), done=done) as advance:
         for outcome in reader(fresh, reading, workers):
-            _note(edition, outcome, Stamp(outcome.mtime_ns, roots[outcome.path]))
+            stamp = Stamp(outcome.mtime_ns, roots[outcome.path], outcome.ctime_ns)
+            _note(edition, outcome, stamp)
             advance(1)
             edition.commit_if_due()
 
 
 def _unchanged(row: Row | None, file: File) -> bool:
+    if row is None or row.id == "":  # a file that could not be read may be readable now
+        return False
+    stamp = row.paths[file.path]
+    # Some editors set the time of last change back; the other time is the system's own.
     return (
-        row is not None
-        and row.id != ""  # a file that could not be read may be readable now
-        and row.bytes == file.size
-        and row.paths[file.path].mtime_ns == file.mtime_ns
+        row.bytes == file.size
+        and stamp.mtime_ns == file.mtime_ns
+        and stamp.ctime_ns in (0, file.ctime_ns)
     )
 
 
@@ -61,7 +65,8 @@ def elsewhere(old: Manifest, found: Found) -> Iterator[File]:
             status = os.stat(path)  # noqa: PTH116 - any bytes
         except OSError:
             continue
-        yield File(path, status.st_size, status.st_mtime_ns, row.paths[path].root)
+        root = row.paths[path].root
+        yield File(path, status.st_size, status.st_mtime_ns, root, status.st_ctime_ns)
 
 
 def missing(manifest: Manifest, found: Found) -> Iterator[str]:

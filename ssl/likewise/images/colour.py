@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Num, Shaped, UInt8, UInt16
 from PIL import Image, ImageCms
 
+_PART = 2**20
+"""Values that are scaled at a time."""
 _PHOTOMETRIC, _BITS_PER_SAMPLE, _WHITE_IS_ZERO = 262, 258, 0  # TIFF 6.0, section 8
 
 
@@ -78,15 +80,29 @@ def scale_16_bit(values: UInt16[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*sh
 def scale_range(values: Num[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
     """Integers or floats of unknown unit to 8 bits: the least becomes 0, the greatest 255.
 
-    Constant images become 0; NaN and -inf 0, +inf 255.
+    Constant images become 0; NaN and -inf 0, +inf 255. It takes a byte a value beyond them.
     """
-    exact = values.astype(np.float64)
-    finite = exact[np.isfinite(exact)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    bounds = [each for part in _parts(values) if (each := _bounds(part)) is not None]
+    low = min((each[0] for each in bounds), default=0.0)
+    high = max((each[1] for each in bounds), default=0.0)
+    scaled = np.zeros(values.shape, np.uint8)
     if high <= low:
-        return np.zeros(values.shape, np.uint8)
-    scaled = np.nan_to_num((exact - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
-    return np.rint(scaled * 255).astype(np.uint8)
+        return scaled
+    for part, out in zip(_parts(values), _parts(scaled), strict=True):
+        share = (part.astype(np.float64) - low) / (high - low)
+        out[...] = np.rint(np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0) * 255)
+    return scaled
+
+
+def _parts(values: Shaped[np.ndarray, "*shape"]) -> list[Shaped[np.ndarray, "..."]]:
+    """Views of some rows each, so that what is computed of them stays small."""
+    rows = max(1, _PART // max(1, values[:1].size))
+    return [values[start : start + rows] for start in range(0, len(values), rows)]
+
+
+def _bounds(values: Num[np.ndarray, "..."]) -> tuple[float, float] | None:
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else None
 
 
 def _from_deep(image: Image.Image) -> Image.Image:

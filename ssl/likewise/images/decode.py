@@ -27,7 +27,17 @@ MAX_PIXELS = 89_478_485
 MAX_ASPECT = 4
 """The long side of a prepared image is at most this many times the short side asked for."""
 
+TOO_MUCH_MEMORY = "not enough memory to decode it"
+"""Why an image fails that is too large for the machine, or for a child that decodes."""
+
+OPENCV_PIXELS = MAX_PIXELS // 2
+"""Of what OpenCV alone reads: it holds 24 bytes of a floating-point pixel while it decodes."""
+
+_OPENCV_KNOWS = (b"#?RADIANCE", b"#?RGBE", b"PF\n", b"Pf\n")
 _PILLOW_KNOWS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"8BPS")
+
+_NO_MEMORY = -4
+"""OpenCV's StsNoMem."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -123,7 +133,13 @@ def _prepare(image: ImageFile.ImageFile, short_side: int, max_pixels: int) -> De
     size = target_size(width, height, short_side)
     # A JPEG can be decoded at 1/2, 1/4 or 1/8 for a fraction of the time.
     image.draft(None, (2 * size[0], 2 * size[1]))
-    image.load()
+    try:
+        image.load()
+    except OSError as error:  # this decoder does not say which
+        large = image.format == "JPEG2000" and width * height > max_pixels // 4
+        if not large:
+            raise
+        raise DecodeError(f"damaged file, or {TOO_MUCH_MEMORY}") from error
     turn = _UPRIGHT.get(_orientation(image))
     if image.format not in ("JPEG", "MPO") and image.size != (width, height):
         width, height = image.size  # TIFF turns itself, ICNS and the like choose a size on load
@@ -141,9 +157,11 @@ def _prepare(image: ImageFile.ImageFile, short_side: int, max_pixels: int) -> De
 
 def _decode_with_opencv(data: bytes, short_side: int, max_pixels: int) -> Decoded:
     unknown = DecodeError("not an image, or not in a format that Pillow or OpenCV can read")
+    if data.startswith(_OPENCV_KNOWS):
+        unknown = DecodeError(f"damaged file, or more than {OPENCV_PIXELS:,} pixels")
     if data.startswith(_PILLOW_KNOWS):  # OpenCV would return the undamaged part
         raise DecodeError("damaged file")
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(max_pixels))  # read once, at import
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(OPENCV_PIXELS))  # read at import
     import cv2
 
     try:
@@ -153,8 +171,8 @@ def _decode_with_opencv(data: bytes, short_side: int, max_pixels: int) -> Decode
         height, width = array.shape[:2]
         _refuse_bomb(width, height, max_pixels)
         small = shrink(from_opencv(array), target_size(width, height, short_side))
-    except cv2.error:
-        raise unknown from None
+    except cv2.error as error:
+        raise DecodeError(TOO_MUCH_MEMORY) if error.code == _NO_MEMORY else unknown from None
     return Decoded(np.array(rgb(small)), width, height)
 
 
@@ -180,5 +198,5 @@ def _plain(error: Exception) -> str:
     ):
         return "truncated file"
     if isinstance(error, MemoryError):
-        return "not enough memory to decode it"
+        return TOO_MUCH_MEMORY
     return f"damaged file ({text[:120]})"

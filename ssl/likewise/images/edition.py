@@ -19,7 +19,13 @@ from PIL import Image
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, sync_folder
 from likewise.images.decode import shrink, target_size
-from likewise.images.manifest import Manifest, read_manifest, write_manifest
+from likewise.images.manifest import (
+    Manifest,
+    checksum,
+    damaged_pixels,
+    read_manifest,
+    write_manifest,
+)
 from likewise.workspace import Workspace
 
 _NEXT = "images.next.parquet"
@@ -138,6 +144,9 @@ def carry_over(old: Manifest, edition: Edition) -> None:
     """Take the images that only the old manifest has, their files being gone.
 
     Their pixels are shrunk to the new store size, or stay as they are if it is larger.
+
+    Raises:
+        LikewiseError: their pixels are damaged, or cannot be written.
     """
     store = edition.file.with_name(old.store_file)
     pixels = np.memmap(store, np.uint8, "r") if old.store_bytes else np.zeros(0, np.uint8)
@@ -146,10 +155,16 @@ def carry_over(old: Manifest, edition: Edition) -> None:
             continue
         end = row.offset + row.store_height * row.store_width * 3
         held = np.array(pixels[row.offset : end]).reshape(row.store_height, row.store_width, 3)
+        if row.checksum not in (None, checksum(held)):
+            raise damaged_pixels(store, key)
         size = target_size(row.store_width, row.store_height, edition.manifest.store_size)
-        offset = edition.append(np.asarray(shrink(Image.fromarray(held), size)))
+        shrunk = np.asarray(shrink(Image.fromarray(held), size))
         edition.manifest.rows[key] = replace(
-            row, offset=offset, store_width=size[0], store_height=size[1]
+            row,
+            offset=edition.append(shrunk),
+            store_width=size[0],
+            store_height=size[1],
+            checksum=checksum(shrunk),
         )
         edition.manifest.changed = True
 

@@ -22,6 +22,10 @@ def read_list(file: Path) -> list[str]:
         entries = _read_csv(file) if file.suffix.lower() == ".csv" else _read_arrow(file)
     except (OSError, ValueError, csv.Error) as error:  # pyarrow's errors are ValueErrors
         raise LikewiseError(f"could not read the list {file}: {reason_of(error)}") from error
+    if strange := next(
+        (each for each in entries if not isinstance(each, str | bytes | None)), None
+    ):
+        raise LikewiseError(f'the list {file}: {strange!r} in its column "{_COLUMN}" is no path')
     paths = [os.path.abspath(file.parent / os.fsdecode(entry)) for entry in entries if entry]  # noqa: PTH100
     if not paths:
         raise LikewiseError(f'the list {file} is empty; it needs a column "{_COLUMN}" with paths')

@@ -2,24 +2,30 @@ r"""The table of all images, ``images.parquet``: what each is, where it lies and
 
 One row per image, and one per file that failed. Columns: ``id``, ``paths`` (to show; bytes that
 are not UTF-8 as ``\xff``), ``raw_paths`` (the file system's bytes), ``roots`` (through which
-folder or list each path was found), ``mtimes`` (nanoseconds), ``bytes``, ``width`` and ``height``
-(upright), ``status``, ``reason``, ``offset`` (into the pixel file), ``store_width``,
-``store_height``. The Parquet metadata names the pixel file and its valid length.
+folder or list each path was found), ``mtimes`` and ``ctimes`` (nanoseconds), ``bytes``,
+``width`` and ``height`` (upright), ``status``, ``reason``, ``offset`` (into the pixel file),
+``store_width``, ``store_height``, ``checksum`` (CRC-32 of the pixels). The Parquet metadata names
+the pixel file and its valid length, and seals the file (`likewise.seals`).
 """
 
 import os
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from jaxtyping import UInt8
 
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
 from likewise.images.decode import Decoded
+from likewise.seals import MARK, is_whole, seal
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 with a seal, and a checksum of each image's pixels."""
 Status = Literal["ok", "failed", "gone"]
 
 _SCHEMA = pa.schema(
@@ -29,6 +35,7 @@ _SCHEMA = pa.schema(
         "raw_paths": pa.list_(pa.binary()),
         "roots": pa.list_(pa.binary()),
         "mtimes": pa.list_(pa.int64()),
+        "ctimes": pa.list_(pa.int64()),
         "bytes": pa.int64(),
         "width": pa.int32(),
         "height": pa.int32(),
@@ -37,6 +44,7 @@ _SCHEMA = pa.schema(
         "offset": pa.int64(),
         "store_width": pa.int32(),
         "store_height": pa.int32(),
+        "checksum": pa.int64(),
     }
 )
 
@@ -46,6 +54,8 @@ class Stamp(NamedTuple):
 
     mtime_ns: int
     root: str
+    ctime_ns: int = 0
+    """0 where it is not known."""
 
 
 @dataclass(slots=True)
@@ -64,6 +74,8 @@ class Row:
     offset: int = -1
     store_width: int = 0
     store_height: int = 0
+    checksum: int | None = None
+    """CRC-32 of its prepared pixels; None where nobody has computed it."""
 
 
 @dataclass
@@ -128,6 +140,20 @@ def image_row(image_id: str, size: int, decoded: Decoded, offset: int) -> Row:
         offset=offset,
         store_width=width,
         store_height=height,
+        checksum=checksum(decoded.pixels),
+    )
+
+
+def checksum(pixels: UInt8[np.ndarray, "H W 3"]) -> int:
+    """CRC-32 of an image's prepared pixels."""
+    return zlib.crc32(np.ascontiguousarray(pixels).data)
+
+
+def damaged_pixels(store: Path, what: str) -> LikewiseError:
+    """What is told when pixels are not those that were prepared; ``what`` names the image."""
+    return LikewiseError(
+        f"the prepared image {what} is damaged in {store}; remove "
+        f"{store.with_name('images.parquet')}, and `likewise ingest` will make all of them again"
     )
 
 
@@ -148,8 +174,9 @@ def read_manifest(file: Path) -> Manifest | None:
     manifest = Manifest(*store, changed=False)
     for values in table.to_pylist():
         raw, roots, mtimes = (values.pop(name) for name in ("raw_paths", "roots", "mtimes"))
+        ctimes = values.pop("ctimes", None) or [0] * len(raw)
         del values["paths"]
-        stamps = [Stamp(when, os.fsdecode(root)) for when, root in zip(mtimes, roots, strict=True)]
+        stamps = list(map(Stamp, mtimes, map(os.fsdecode, roots), ctimes))
         row = Row(paths=dict(zip(map(os.fsdecode, raw), stamps, strict=True)), **values)
         manifest.rows[next(iter(row.paths)) if row.status == "failed" else row.id] = row
         if row.status != "gone":
@@ -167,21 +194,24 @@ def write_manifest(file: Path, manifest: Manifest) -> None:
     columns: dict[str, Any] = {
         name: [getattr(row, name) for row in rows]
         for name in _SCHEMA.names
-        if name not in ("paths", "raw_paths", "roots", "mtimes")
+        if name not in ("paths", "raw_paths", "roots", "mtimes", "ctimes")
     }
     columns["paths"] = [[display(path) for path in row.paths] for row in rows]
     columns["raw_paths"] = [[os.fsencode(path) for path in row.paths] for row in rows]
     columns["roots"] = [[os.fsencode(each.root) for each in row.paths.values()] for row in rows]
     columns["mtimes"] = [[each.mtime_ns for each in row.paths.values()] for row in rows]
+    columns["ctimes"] = [[each.ctime_ns for each in row.paths.values()] for row in rows]
     metadata = {
         "likewise.format": str(FORMAT),
         "likewise.store_file": manifest.store_file,
         "likewise.store_size": str(manifest.store_size),
         "likewise.store_bytes": str(manifest.store_bytes),
+        "likewise.seal": MARK,
     }
     table = pa.table(columns, schema=_SCHEMA.with_metadata(metadata))
     with replacing(file) as temporary:
-        pq.write_table(table, temporary, write_page_checksum=True)
+        pq.write_table(table, temporary)
+        seal(temporary)
     manifest.changed = False
 
 
@@ -194,10 +224,18 @@ def read_table(
         LikewiseError: it is damaged or of a newer format.
     """
     try:
-        table = pq.read_table(file, columns=columns, page_checksum_verification=True)
+        whole = is_whole(file)
+        if whole is False:
+            raise ValueError("it is damaged")
+        if columns is not None:  # older manifests lack some
+            there = pq.read_schema(file).names
+            columns = [each for each in columns if each in there]
+        table = pq.read_table(file, columns=columns, page_checksum_verification=not whole)
         metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
         version = int(metadata["likewise.format"])
-        if version != FORMAT:
+        if whole is None and version == FORMAT:
+            raise ValueError("it is damaged")
+        if version > FORMAT:
             raise LikewiseError(
                 f"{file} has format {version}, this version of Likewise reads format {FORMAT}; "
                 "upgrade with `pip install -U likewise`"

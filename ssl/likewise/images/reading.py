@@ -5,6 +5,7 @@ hashes, pixels and reasons. Files travel in chunks (small images would otherwise
 than to decode); when a chunk dies, hangs or raises, its files are tried again one by one.
 """
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -18,16 +19,16 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import SpawnContext, SpawnProcess
-from pathlib import Path
 from typing import NamedTuple
 
 from pebble import ProcessExpired, ProcessPool
 
 from likewise.cores import available_cores
 from likewise.errors import LikewiseError
-from likewise.files import digest
-from likewise.images.decode import Decoded, DecodeError, decode_sized
+from likewise.images.decode import TOO_MUCH_MEMORY, Decoded, DecodeError, decode_sized
+from likewise.images.limits import MEMORY, bound_memory, content_of
 from likewise.images.scan import File
+from likewise.interpreter import safe_children
 
 TIMEOUT = 60.0
 """Seconds that a child may spend on one task before it is killed."""
@@ -50,6 +51,8 @@ class Outcome(NamedTuple):
     """None for a failure, and for content that was known already."""
     reason: str = ""
     """Why it failed."""
+    ctime_ns: int = 0
+    """As read; 0 where it could not be."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,11 @@ class Reading:
     def __call__(self, file: File) -> Outcome:
         """Read, hash and decode one file. Never raises for what is in the file."""
         try:
-            with open(file.path, "rb") as opened:  # noqa: PTH123 - any bytes, many files
-                status = os.fstat(opened.fileno())
-                data = opened.read()
-        except OSError as error:
-            why = "permission denied" if isinstance(error, PermissionError) else error.strerror
-            return Outcome(file.path, file.size, file.mtime_ns, "", None, f"unreadable: {why}")
+            data, status = content_of(file.path)
+        except DecodeError as error:
+            return Outcome(file.path, file.size, file.mtime_ns, "", None, str(error))
+        except MemoryError:
+            return Outcome(file.path, file.size, file.mtime_ns, "", None, TOO_MUCH_MEMORY)
         image_id = hashlib.blake2b(data, digest_size=16).hexdigest()
         image, reason = None, ""
         if image_id not in self.known:
@@ -77,7 +79,8 @@ class Reading:
                 image = self.decode(data, short_side=self.short_side)
             except DecodeError as error:
                 reason = str(error)
-        return Outcome(file.path, len(data), status.st_mtime_ns, image_id, image, reason)
+        stamps = status.st_mtime_ns, status.st_ctime_ns
+        return Outcome(file.path, len(data), stamps[0], image_id, image, reason, stamps[1])
 
 
 Reader = Callable[[Sequence[File], Reading, int], Iterator[Outcome]]
@@ -157,11 +160,10 @@ def _lost(file: File, error: BaseException, timeout: float) -> Outcome:
         reason = "the decoder crashed on it"
     else:
         reason = f"the decoder failed on it ({type(error).__name__})"
-    try:
-        image_id = digest(Path(file.path))
-    except OSError:
-        image_id = ""
-    return Outcome(file.path, file.size, file.mtime_ns, image_id, None, reason)
+    image_id = ""
+    with contextlib.suppress(DecodeError, MemoryError):
+        image_id = hashlib.blake2b(content_of(file.path)[0], digest_size=16).hexdigest()
+    return Outcome(file.path, file.size, file.mtime_ns, image_id, None, reason, file.ctime_ns)
 
 
 class _Children:
@@ -231,7 +233,7 @@ class _Child(SpawnProcess):
         main = sys.modules["__main__"]
         sys.modules["__main__"] = types.ModuleType("__main__")
         try:
-            with _interrupts_blocked():
+            with safe_children(), _interrupts_blocked():
                 super().start()
         finally:
             sys.modules["__main__"] = main
@@ -285,6 +287,8 @@ def _begin_child(reading: Reading) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(silence, descriptor)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # OpenCV's own: a stack for each core
+    bound_memory(MEMORY)
 
 
 def _read_chunk(files: list[File]) -> list[Outcome]:

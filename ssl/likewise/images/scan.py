@@ -29,6 +29,8 @@ class File(NamedTuple):
     """Time of last change, nanoseconds."""
     root: str
     """The folder, list or file given by the user through which it was found."""
+    ctime_ns: int = 0
+    """Time of last change of anything about it, which nobody can set; 0 if not known."""
 
 
 class Failure(NamedTuple):
@@ -154,7 +156,7 @@ def _list(
             links.append(entry.path)
         elif entry.is_dir(follow_symlinks=False):
             folders.append(entry.path)
-        elif _suffix(entry.name) in suffixes and entry.is_file(follow_symlinks=False):
+        elif _suffix(entry.name) in suffixes:  # a pipe or socket of that name: said, never opened
             _take(entry.path, root, found, real=f"{real.rstrip(os.sep)}{os.sep}{entry.name}")
         else:
             found.others[_suffix(entry.name)] += 1
@@ -162,13 +164,13 @@ def _list(
 
 
 def _take(path: str, root: str, found: Found, real: str | None = None) -> None:
-    real = real or os.path.realpath(path)
-    if real in found.seen:
-        return
-    found.seen.add(real)
     try:
+        real = real or os.path.realpath(path)
+        if real in found.seen:
+            return
+        found.seen.add(real)
         status = os.stat(path)  # noqa: PTH116 - a million times, and of any bytes
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a name in a list may hold a NUL
         reason = "no such file" if isinstance(error, FileNotFoundError) else _why(error)
         found.failures.append(Failure(path, reason))
         return
@@ -176,7 +178,7 @@ def _take(path: str, root: str, found: Found, real: str | None = None) -> None:
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a device, pipe or socket"
         found.failures.append(Failure(path, f"{kind}, not a file"))
         return
-    found.files.append(File(path, status.st_size, status.st_mtime_ns, root))
+    found.files.append(File(path, status.st_size, status.st_mtime_ns, root, status.st_ctime_ns))
 
 
 def _inside(path: str, folder: str) -> bool:
@@ -187,7 +189,7 @@ def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()  # noqa: PTH122 - for every file
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | ValueError) -> str:
     if isinstance(error, PermissionError):
         return "permission denied"
     return reason_of(error)

@@ -13,11 +13,13 @@ from jaxtyping import Int32, Int64, UInt8
 
 from likewise.errors import LikewiseError
 from likewise.files import reason_of
-from likewise.images.manifest import display, read_table
+from likewise.images.manifest import checksum, damaged_pixels, display, read_table
 from likewise.notebook import Cell, line, tiles
 from likewise.workspace import Workspace
 
 _COLUMNS = ["id", "raw_paths", "status", "offset", "store_width", "store_height"]
+_CHECKSUM = "checksum"
+"""Not in manifests of format 1."""
 _SHOWN = 24
 """Images that a notebook displays."""
 
@@ -35,7 +37,8 @@ class Images:
     """The usable images of a workspace (status "ok"), in the manifest's order.
 
     ``images[row]`` is a read-only view on the memory-mapped pixels, so that an image costs
-    nothing until it is looked at. Safe to send to other processes: each maps the file itself.
+    nothing until it is looked at. Safe to send to other processes: each maps the file itself. An
+    image's checksum is looked at the first time that a process looks at the image.
     """
 
     def __init__(self, table: pa.Table, store: Path, length: int, hold_out: float) -> None:
@@ -57,6 +60,14 @@ class Images:
             str(every_id[row]): (int(offsets[row]), int(heights[row]), int(widths[row]))
             for row in gone
         }
+        sums = table.column(_CHECKSUM) if _CHECKSUM in table.column_names else None
+        every_sum = (
+            np.full(len(status), -1) if sums is None else sums.fill_null(-1).to_numpy()
+        ).astype(np.int64)
+        self._checksums: Int64[np.ndarray, " N"] = every_sum[usable]
+        """-1 where there is none."""
+        self._sound: npt.NDArray[np.bool_] = self._checksums < 0
+        self._gone_sums = {str(every_id[row]): int(every_sum[row]) for row in gone}
         self._store, self._length = store, length
         self._pixels = _map(store, length)
 
@@ -77,8 +88,18 @@ class Images:
         return line(f"{len(self):,} images{held}") + tiles(cells)
 
     def __getitem__(self, row: int) -> UInt8[np.ndarray, "H W 3"]:
+        """The pixels of an image.
+
+        Raises:
+            LikewiseError: they are damaged.
+        """
         height, width = self.sizes[row]
-        return self._view(int(self._offsets[row]), int(height), int(width))
+        pixels = self._view(int(self._offsets[row]), int(height), int(width))
+        if not self._sound[row]:
+            if checksum(pixels) != self._checksums[row]:
+                raise damaged_pixels(self._store, f"of {display(str(self.path(row)))}")
+            self._sound[row] = True
+        return pixels
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_pixels"}
@@ -100,6 +121,10 @@ class Images:
         """All places where the image's file lies, usable with ``open()`` whatever their bytes."""
         return [Path(os.fsdecode(raw)) for raw in self._paths[row].as_py()]
 
+    def names(self, rows: Int64[np.ndarray, " M"]) -> list[str]:
+        """Where each of some images lies, to show."""
+        return [display(str(self.path(int(row)))) for row in rows]
+
     def rows_under(self, folder: Path) -> Int64[np.ndarray, " M"]:
         """Rows, rising, of the images that lie in a folder (an absolute path) or further inside."""
         inside = pc.starts_with(self._paths.flatten(), os.fsencode(folder).rstrip(b"/") + b"/")
@@ -116,9 +141,13 @@ class Images:
 
         Raises:
             KeyError: there never was such an image.
+            LikewiseError: its pixels are damaged.
         """
         if image_id in self._gone:
-            return self._view(*self._gone[image_id])
+            pixels = self._view(*self._gone[image_id])
+            if self._gone_sums[image_id] not in (-1, checksum(pixels)):
+                raise damaged_pixels(self._store, image_id)
+            return pixels
         return self[self.positions[image_id]]
 
     def _view(self, offset: int, height: int, width: int) -> UInt8[np.ndarray, "H W 3"]:
@@ -134,7 +163,7 @@ def open_images(workspace: Workspace) -> Images:
     nothing = LikewiseError(f"{workspace.path} holds no images yet; run `likewise ingest FOLDER`")
     if not workspace.require().manifest_file.exists():
         raise nothing
-    table, (name, _, length) = read_table(workspace.manifest_file, _COLUMNS)
+    table, (name, _, length) = read_table(workspace.manifest_file, [*_COLUMNS, _CHECKSUM])
     images = Images(table, workspace.path / name, length, workspace.config.hold_out)
     if not len(images):
         raise nothing

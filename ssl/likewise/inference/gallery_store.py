@@ -77,7 +77,8 @@ class GalleryStore:
         """All exemplars, or those of a class, in the order in which they came."""
         where, values = ("", ()) if class_name is None else ("WHERE class = ?", (class_name,))
         rows = self._file.rows(
-            f"SELECT class, image, path, added FROM exemplars {where} ORDER BY number", values
+            f"SELECT class, image, path, added FROM exemplars {where} ORDER BY number",  # nosec B608
+            values,
         )
         return [Exemplar(name, image, os.fsdecode(raw), when) for name, image, raw, when in rows]
 
@@ -88,7 +89,8 @@ class GalleryStore:
             marks = ",".join("?" * len(part))
             found |= dict(
                 self._file.rows(
-                    f"SELECT image, class FROM exemplars WHERE image IN ({marks})", part
+                    f"SELECT image, class FROM exemplars WHERE image IN ({marks})",  # nosec B608
+                    part,
                 )
             )
         return found
@@ -131,7 +133,8 @@ class GalleryStore:
             for part in _parts(images):
                 marks = ",".join("?" * len(part))
                 for table in ("vectors", "pictures", "exemplars"):
-                    done = database.execute(f"DELETE FROM {table} WHERE image IN ({marks})", part)
+                    order = f"DELETE FROM {table} WHERE image IN ({marks})"  # nosec B608
+                    done = database.execute(order, part)
                 count += done.rowcount
         return count
 

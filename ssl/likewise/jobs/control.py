@@ -4,7 +4,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from likewise.errors import LikewiseError, UsageError
 from likewise.files import reason_of
+from likewise.interpreter import module_command
 from likewise.jobs.job import (
     Job,
     Process,
@@ -69,7 +69,7 @@ def _start(workspace: Workspace, steps: list[tuple[str, ...]]) -> Job:
         write_job(Job(folder, tuple(steps), now()))
         with (folder / "log.txt").open("ab") as log:
             runner = subprocess.Popen(
-                [sys.executable, "-m", "likewise.jobs.runner", str(folder), str(alive)],
+                [*module_command("likewise.jobs.runner"), str(folder), str(alive)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from likewise.errors import LikewiseError
-from likewise.files import read_json, write_json
+from likewise.files import read_json
+from likewise.seals import read_sealed_json, write_sealed_json
 from likewise.workspace import Workspace
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 with a seal."""
 Status = Literal["running", "stopping", "done", "failed", "stopped", "lost"]
 ACTIVE: tuple[Status, ...] = ("running", "stopping")
 Steps = tuple[tuple[str, ...], ...]
@@ -123,10 +125,10 @@ def read_job(folder: Path) -> Job:
     Raises:
         LikewiseError: ``job.json`` is missing, damaged or of another format.
     """
-    job = _as_job(folder, read_json(folder / "job.json"))
+    job = _as_job(folder, _saved(folder))
     if not job.active or is_alive(folder):
         return job
-    job = _as_job(folder, read_json(folder / "job.json"))  # it may have ended in between
+    job = _as_job(folder, _saved(folder))  # it may have ended in between
     return replace(job, status="lost") if job.active else job
 
 
@@ -148,12 +150,16 @@ def write_job(job: Job) -> None:
         "runner": job.runner and vars(job.runner),
         "worker": job.worker and vars(job.worker),
     }
-    write_json(job.folder / "job.json", saved)
+    write_sealed_json(job.folder / "job.json", saved)
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    return read_sealed_json(folder / "job.json", FORMAT, f"remove {folder}")
 
 
 def _as_job(folder: Path, saved: Any) -> Job:
     try:
-        if saved["format"] != FORMAT:
+        if saved["format"] > FORMAT:
             raise LikewiseError(f"{folder} has format {saved['format']}; upgrade Likewise")
         if saved["status"] not in get_args(Status):
             raise ValueError(saved["status"])

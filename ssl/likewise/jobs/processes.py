@@ -28,7 +28,7 @@ def _mark_by_proc(pid: int) -> str | None:
 
 
 def _mark_by_ps(pid: int) -> str | None:
-    done = subprocess.run(
+    done = subprocess.run(  # nosec B607
         ["ps", "-o", "stat=,lstart=", "-p", str(pid)],
         capture_output=True,
         text=True,

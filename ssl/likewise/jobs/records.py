@@ -10,6 +10,7 @@ from typing import Any
 
 from likewise.errors import LikewiseError
 from likewise.files import read_json
+from likewise.models.runs import read_config
 from likewise.workspace import Workspace
 
 STEPS_PER_EPOCH = 25
@@ -92,7 +93,7 @@ def records_of(workspace: Workspace) -> list[Record]:
 
 
 def _record(folder: Path) -> Record:
-    saved = read_json(folder / "config.json")
+    saved = read_config(folder)
     try:
         started = datetime.fromisoformat(saved["started"])
         return Record(folder, saved["kind"], saved["settings"], started)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from likewise.files import replacing
+from likewise.interpreter import module_command
 from likewise.jobs.control import fill_in
 from likewise.jobs.job import Job, Process, now, read_job, write_job
 from likewise.jobs.log import last_line
@@ -27,7 +28,7 @@ INTERRUPT_SECONDS = 30.0
 TERMINATE_SECONDS = 10.0
 GIVE_WAY = 5
 """How far the job's priority is lowered, so that answers are served first."""
-COMMAND = (sys.executable, "-m", "likewise.cli")
+COMMAND = module_command("likewise.cli")
 _POLL_SECONDS = 0.1
 
 

@@ -63,20 +63,27 @@ class Backbone(nn.Module):
         self.net = net
         self.head = LinearHead(architecture.head, dim) if architecture.head else None
         self.dim = dim + architecture.head
+        self.memory_format = torch.channels_last
         self.register_buffer("mean", _per_channel(architecture.mean), persistent=False)
         self.register_buffer("std", _per_channel(architecture.std), persistent=False)
         self.mean: Tensor
         self.std: Tensor
 
+    def place_on(self, device: torch.device, memory_format: torch.memory_format) -> None:
+        """Move to a device, and lay out weights, and images from now on."""
+        self.memory_format = memory_format
+        self.to(device).to(memory_format=memory_format)
+
     def normalise(self, images: UInt8[Tensor, "B S S 3"]) -> Float[Tensor, "B 3 S S"]:
-        """RGB bytes to the net's input; the result is channels_last in memory.
+        """RGB bytes to the net's input, laid out as the net is, channels_last by default.
 
         Row by row and in place: arithmetic on three channels at a time takes three times as long.
         """
         side = images.shape[2]
         rows = images.flatten(2).float()
         rows.sub_(self.mean.flatten().repeat(side)).div_(self.std.flatten().repeat(side))
-        return rows.view(-1, images.shape[1], side, 3).permute(0, 3, 1, 2)
+        pixels = rows.view(-1, images.shape[1], side, 3).permute(0, 3, 1, 2)
+        return pixels.contiguous(memory_format=self.memory_format)
 
     def forward(self, images: Float[Tensor, "B 3 S S"]) -> Float[Tensor, "B D"]:
         """Embed normalised images."""

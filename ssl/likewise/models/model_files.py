@@ -13,8 +13,9 @@ from likewise import __version__
 from likewise.errors import LikewiseError
 from likewise.files import reason_of, replacing
 from likewise.models.backbones import Architecture, Backbone
-from likewise.models.metadata import FORMAT, HEADED, read_metadata
+from likewise.models.metadata import FORMAT, HEADED, header_length, read_metadata
 from likewise.models.nets import assemble
+from likewise.seals import BLANK, seal
 
 _HEAD = "head/"
 """Begins the names of a head's tensors, which no net can have."""
@@ -59,11 +60,25 @@ def save_model(file: Path, backbone: Backbone) -> str:
         "architecture": _architecture_text(backbone.architecture),
         "dim": str(backbone.dim),
         "fingerprint": fingerprint,
+        "seal": BLANK,
     }
     weights = {key: value.detach().cpu().contiguous() for key, value in _state_of(backbone).items()}
     with replacing(file) as temporary:
-        safetensors.torch.save_file(weights, temporary, metadata)
+        write_tensors(temporary, weights, metadata)
+        seal(temporary, header_length(temporary))
     return fingerprint
+
+
+def write_tensors(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        RuntimeError: it could not be written, as torch and faiss have it.
+    """
+    try:
+        safetensors.torch.save_file(tensors, file, metadata)
+    except safetensors.SafetensorError as error:
+        raise RuntimeError(str(error)) from error
 
 
 def load_model(file: Path) -> Backbone:

@@ -1,8 +1,9 @@
 """Runs: one folder per training run, and the model that it left behind.
 
 ``runs/NAME/`` holds ``config.json`` (kind, settings, parent), ``metrics.jsonl`` (one line per
-epoch), ``checkpoint.pt`` (to resume; gone when the run is finished), ``model.safetensors``
-(weights, architecture and fingerprint) or ``kept.json`` (why there is none), and ``tensorboard/``.
+epoch), ``checkpoint.pt`` and ``checkpoint.before.pt`` (to resume; gone when the run is finished),
+``model.safetensors`` (weights, architecture and fingerprint) or ``kept.json`` (why there is
+none), and ``tensorboard/``.
 """
 
 import dataclasses
@@ -19,9 +20,11 @@ from likewise import __version__, ranks
 from likewise.errors import LikewiseError, UsageError
 from likewise.files import read_json, write_json, write_text
 from likewise.models.metadata import read_metadata
+from likewise.seals import read_sealed_json, write_sealed_json
 from likewise.workspace import Workspace
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 with a seal."""
 KEPT = "kept.json"
 Kind = Literal["adopt", "pretrain", "finetune"]
 UNTAUGHT: tuple[Kind, ...] = ("adopt", "pretrain")
@@ -55,6 +58,11 @@ class Run:
     def checkpoint_file(self) -> Path:
         """What an unfinished run resumes from."""
         return self.folder / "checkpoint.pt"
+
+    @property
+    def checkpoint_before(self) -> Path:
+        """The checkpoint before that one, in case it is damaged."""
+        return self.folder / "checkpoint.before.pt"
 
     @property
     def metrics_file(self) -> Path:
@@ -108,10 +116,21 @@ def runs_of(workspace: Workspace) -> list[Run]:
 
 
 def _open_run(folder: Path) -> Run:
-    saved = read_json(folder / "config.json")
-    if saved.get("format") != FORMAT:
-        raise LikewiseError(f"{folder} has format {saved.get('format')}; upgrade Likewise")
+    saved = read_config(folder)
     return Run(folder, saved["kind"], saved["settings"], saved["started"], saved["parent"])
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What ``config.json`` in a run's folder says.
+
+    Raises:
+        LikewiseError: it is damaged or of another format.
+    """
+    advice = f"remove {folder} and train again"
+    saved = read_sealed_json(folder / "config.json", FORMAT, advice)
+    if saved["format"] > FORMAT:
+        raise LikewiseError(f"{folder} has format {saved['format']}; upgrade Likewise")
+    return saved
 
 
 def start_run(
@@ -145,7 +164,7 @@ def start_run(
     )
     saved = dataclasses.asdict(run) | {"format": FORMAT, "version": __version__}
     del saved["folder"]
-    write_json(run.folder / "config.json", saved)
+    write_sealed_json(run.folder / "config.json", saved)
     return run
 
 

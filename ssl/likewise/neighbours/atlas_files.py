@@ -11,7 +11,7 @@ from jaxtyping import Float32
 
 from likewise.errors import LikewiseError
 from likewise.files import digest, read_json, reason_of, sync_folder
-from likewise.neighbours.vectors import META, VECTORS, Embeddings
+from likewise.neighbours.vectors import VECTORS, Embeddings, read_meta
 
 FORMAT = 1
 ATLAS, ATLAS_META = "atlas.npy", "atlas.json"
@@ -37,7 +37,7 @@ def vectors_digest(folder: Path) -> str:
     Raises:
         LikewiseError: the folder's description cannot be read.
     """
-    return str(read_json(folder / META)["digests"][VECTORS])
+    return str(read_meta(folder)["digests"][VECTORS])
 
 
 def save_atlas(embeddings: Embeddings, places: Float32[np.ndarray, "N 2"], made_of: str) -> None:

@@ -20,6 +20,7 @@ from PIL import Image
 from likewise.errors import LikewiseError
 from likewise.images.augmentation import whole_view
 from likewise.images.decode import decode_sized
+from likewise.images.limits import MEMORY, bounded_memory
 from likewise.models.backbones import Backbone
 from likewise.models.machine import pick_machine
 from likewise.models.model_files import load_model
@@ -71,10 +72,13 @@ def embedded_picture(
     Raises:
         LikewiseError: it is no usable picture, or there is no such model.
     """
-    decoded = decode_sized(data, short_side=workspace.config.store_size)
+    with bounded_memory(MEMORY):
+        decoded = decode_sized(data, short_side=workspace.config.store_size)
     backbone = _model(models, workspace, fingerprint)
     view = whole_view(decoded.pixels, backbone.architecture.image_size)
-    vector = embed_views(backbone, pick_machine("cpu", "float32"), np.asarray(view)[None])[0]
+    vector = embed_views(
+        backbone, pick_machine("cpu", "float32", "channels_last"), np.asarray(view)[None]
+    )[0]
     picture = Image.fromarray(decoded.pixels)
     picture.thumbnail((SHOWN, SHOWN))
     encoded = BytesIO()

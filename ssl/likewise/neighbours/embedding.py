@@ -170,12 +170,15 @@ def machine_for(backbone: Backbone, settings: Embed) -> Machine:
     noise = torch.randint(0, 256, (16, size, size, 3), dtype=torch.uint8)
 
     def trial(machine: Machine) -> torch.Tensor:
-        backbone.to(machine.device)
+        backbone.place_on(machine.device, machine.memory_format)
         with machine.autocast():
             return backbone.embed(noise.to(machine.device)).sum()
 
-    machine = pick_machine(settings.device, settings.precision, trial)
-    backbone.to(machine.device)
+    subject = f"embed {backbone.architecture.name} at {size} px"
+    machine = pick_machine(
+        settings.device, settings.precision, settings.memory_format, trial, subject
+    )
+    backbone.place_on(machine.device, machine.memory_format)
     return machine
 
 

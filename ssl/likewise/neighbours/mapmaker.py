@@ -16,6 +16,7 @@ from jaxtyping import Float32
 
 from likewise.errors import LikewiseError
 from likewise.files import write_text
+from likewise.interpreter import module_command
 from likewise.neighbours.atlas import atlas_of
 from likewise.neighbours.atlas_files import SEED, load_atlas, save_atlas, vectors_digest
 from likewise.neighbours.vectors import Embeddings, load_embeddings
@@ -83,7 +84,7 @@ class Mapmaker:
     def _start(self, fingerprint: str) -> None:
         _progress_file(self.workspace).unlink(missing_ok=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(self.workspace.path), fingerprint],
+            [*module_command(__name__), str(self.workspace.path), fingerprint],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -166,7 +166,7 @@ class Net:
         """
         if self._loaded is None:
             backbone = load_model(run_with(self._workspace, self._fingerprint).model_file)
-            self._loaded = backbone, pick_machine("auto", "float32")
+            self._loaded = backbone, pick_machine("auto", "float32", "channels_last")
             backbone.to(self._loaded[1].device)
         size = self._loaded[0].architecture.image_size
         self._waiting[image_id] = whole_view(pixels, size)

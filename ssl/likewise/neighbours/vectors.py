@@ -13,18 +13,20 @@ import numpy as np
 from jaxtyping import Float32, Int64, Shaped
 
 from likewise.errors import LikewiseError
-from likewise.files import digest, read_json, replacing_folder, write_json
+from likewise.files import digest, replacing_folder
 from likewise.models.runs import finished_run
 from likewise.neighbours.growing import Graph, grown_graph
 from likewise.neighbours.milvus_place import Place, place_for, place_of
 from likewise.neighbours.vector_index import FLAT_UP_TO, VectorIndex, keys_of, neighbour_blocks
 from likewise.progress import progress
+from likewise.seals import read_sealed_json, write_sealed_json
 from likewise.workspace import Workspace
 
 if TYPE_CHECKING:
     from likewise.neighbours.searcher import Searcher
 
-FORMAT = 1
+FORMAT = 2
+"""Since 2 meta.json has a seal."""
 VECTORS, IDS, NEIGHBOURS, INDEX = "vectors.npy", "ids.npy", "neighbours.npz", "index.faiss"
 FILES = (VECTORS, IDS, NEIGHBOURS)
 META = "meta.json"
@@ -90,7 +92,7 @@ def load_embeddings(workspace: Workspace, fingerprint: str | None = None) -> Emb
             )
         fingerprint = str(made[-1]["fingerprint"])
     folder = workspace.embeddings / fingerprint
-    meta = read_json(folder / META)
+    meta = read_meta(folder)
     for name in {*FILES, *meta["digests"]}:
         if not (folder / name).is_file() or digest(folder / name) != meta["digests"].get(name):
             raise LikewiseError(
@@ -174,7 +176,7 @@ def renew(workspace: Workspace, fingerprint: str, model: str) -> str:
     """
     folder = workspace.embeddings / fingerprint
     place, ids = place_for(workspace, fingerprint), np.load(folder / IDS)
-    meta = read_json(folder / META)
+    meta = read_meta(folder)
     index = _index_at(place, folder)
     if place is not None or INDEX not in meta["digests"]:
         index.fill(keys_of(ids), np.load(folder / VECTORS, mmap_mode="r"))
@@ -256,7 +258,7 @@ def _write_meta(folder: Path, place: Place | None, about: dict[str, Any]) -> Non
     digests = {name: known.get(name) or digest(folder / name) for name in names}
     meta = about | {"format": FORMAT, "made": _now(), "digests": digests}
     meta["collection"] = None if place is None else place.collection
-    write_json(folder / META, meta)
+    write_sealed_json(folder / META, meta)
 
 
 def _now() -> str:
@@ -271,11 +273,21 @@ def embedded(workspace: Workspace) -> list[dict[str, Any]]:
     """
     found = []
     for file in sorted(workspace.embeddings.glob(f"[!.]*/{META}")):
-        meta = read_json(file)
-        if meta.get("format") != FORMAT:
-            raise LikewiseError(
-                f"{file} has format {meta.get('format')}, this version of Likewise reads format "
-                f"{FORMAT}; upgrade Likewise, or remove {file.parent} and run `likewise embed`"
-            )
-        found.append(meta)
+        found.append(read_meta(file.parent))
     return found
+
+
+def read_meta(folder: Path) -> dict[str, Any]:
+    """The ``meta.json`` of an embeddings folder.
+
+    Raises:
+        LikewiseError: it is damaged or of another format.
+    """
+    file, again = folder / META, f"remove {folder} and run `likewise embed`"
+    meta = read_sealed_json(file, FORMAT, again)
+    if meta["format"] > FORMAT:
+        raise LikewiseError(
+            f"{file} has format {meta['format']}, this version of Likewise reads format "
+            f"{FORMAT}; upgrade Likewise, or {again}"
+        )
+    return meta

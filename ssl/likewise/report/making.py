@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from likewise import __version__
-from likewise.files import read_json
 from likewise.jobs.next_step import flags
-from likewise.models.runs import Run
+from likewise.models.runs import Run, read_config
 from likewise.report.page import Section, Table, commands, definitions, heading, paragraph, table
 from likewise.report.subject import Subject
 from likewise.settings import Adopt, Finetune, Pretrain
@@ -114,8 +113,7 @@ def _state(run: Run) -> str:
 
 
 def _version(run: Run) -> str:
-    saved = read_json(run.folder / "config.json")
-    return str(saved.get("version", "unknown"))
+    return str(read_config(run.folder).get("version", "unknown"))
 
 
 def _versions() -> Iterator[str]:

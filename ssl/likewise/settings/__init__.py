@@ -3,7 +3,15 @@
 A field's docstring is its help text. Nothing heavy is imported here.
 """
 
-from likewise.settings.common import Common, Compile, Precision, Preset, ViewsOn, config_of
+from likewise.settings.common import (
+    Common,
+    Compile,
+    MemoryFormat,
+    Precision,
+    Preset,
+    ViewsOn,
+    config_of,
+)
 from likewise.settings.exporting import EmbeddingsExport, Export
 from likewise.settings.gallery import (
     GalleryAdd,
@@ -68,6 +76,7 @@ __all__ = [
     "Ingest",
     "Label",
     "Loss",
+    "MemoryFormat",
     "PeopleAdd",
     "PeopleList",
     "PeopleRemove",

@@ -9,6 +9,8 @@ Preset = Literal["auto", "natural", "grey", "glyph"]
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
+MemoryFormat = Literal["auto", "channels_last", "contiguous"]
+
 Compile = Literal["auto", "on", "off"]
 
 ViewsOn = Literal["auto", "cpu", "device"]

@@ -6,7 +6,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from likewise.settings.common import Common, Compile, Precision, Preset, ViewsOn
+from likewise.settings.common import Common, Compile, MemoryFormat, Precision, Preset, ViewsOn
 
 Loss = Literal["contrastive", "triplet", "supcon"]
 
@@ -69,7 +69,10 @@ class Pretrain(Common):
     """Threads that compute. 0: as many as there are cores for, fewer while other processes keep
     these busy. A number: always so many; results are then the same to the bit."""
     precision: Precision = "auto"
-    """auto measures which is faster on this machine."""
+    """auto measures which is faster on this machine, once."""
+    memory_format: MemoryFormat = "auto"
+    """How images lie in memory: all channels of a pixel together, or channel after channel. auto
+    measures which is faster, together with the precision; if that is named, channels_last."""
     compile: Compile = "auto"
     """Whether torch.compile speeds up the net. auto: on CUDA, if the run is long enough to pay for
     it and a measured step is quicker."""
@@ -109,7 +112,10 @@ class Embed(Common):
     """Threads that compute. 0: as many as there are cores for, fewer while other processes keep
     these busy. A number: always so many; results are then the same to the bit."""
     precision: Precision = "auto"
-    """auto measures which is faster on this machine."""
+    """auto measures which is faster on this machine, once."""
+    memory_format: MemoryFormat = "auto"
+    """How images lie in memory: all channels of a pixel together, or channel after channel. auto
+    measures which is faster, together with the precision; if that is named, channels_last."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
 
@@ -152,7 +158,10 @@ class Finetune(Common):
     """Threads that compute. 0: as many as there are cores for, fewer while other processes keep
     these busy. A number: always so many; results are then the same to the bit."""
     precision: Precision = "auto"
-    """auto measures which is faster on this machine."""
+    """auto measures which is faster on this machine, once."""
+    memory_format: MemoryFormat = "auto"
+    """How images lie in memory: all channels of a pixel together, or channel after channel. auto
+    measures which is faster, together with the precision; if that is named, channels_last."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     seed: int = 0

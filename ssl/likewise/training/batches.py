@@ -19,8 +19,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from likewise import ranks
 from likewise.cores import own_cores
+from likewise.errors import LikewiseError
 from likewise.images.augmentation import Views
 from likewise.images.store import Images
+from likewise.signals import held_back, let_go
 from likewise.training.ahead import sent_ahead
 from likewise.training.shares import share_out
 
@@ -73,11 +75,20 @@ class _Turns(Sampler[Request]):
         return islice(self.requests, rank.number, None, rank.count)
 
 
-class _ViewBatches(Dataset[tuple[Request, Tensor]]):
+class _ViewBatches(Dataset[tuple[Request, Tensor] | LikewiseError]):
     def __init__(self, images: Images, views: Views, count: int, seed: int) -> None:
         self.images, self.views, self.count, self.seed = images, views, count, seed
 
-    def __getitem__(self, request: Request) -> tuple[Request, UInt8[Tensor, "V B S S 3"]]:
+    def __getitem__(
+        self, request: Request
+    ) -> tuple[Request, UInt8[Tensor, "V B S S 3"]] | LikewiseError:
+        """A batch; what is wrong with it is handed over, as torch makes a traceback of errors."""
+        try:
+            return self._made(request)
+        except LikewiseError as error:
+            return error
+
+    def _made(self, request: Request) -> tuple[Request, UInt8[Tensor, "V B S S 3"]]:
         self.views.seed(self.seed, request.epoch, request.step)
         size = self.views.image_size
         batch = np.empty((self.count, len(request.rows), size, size, 3), np.uint8)
@@ -115,9 +126,22 @@ def view_batches(
         worker_init_fn=_quiet_worker,
         pin_memory=device.type == "cuda",
     )
+    made = _told(loader)
     if rank.alone:
-        return sent_ahead(loader, device)
-    return _shared_out(requests, loader, (count, views.image_size), device)
+        return sent_ahead(made, device)
+    return _shared_out(requests, made, (count, views.image_size), device)
+
+
+def _told(
+    loader: Iterable[tuple[Request, Tensor] | LikewiseError],
+) -> Iterator[tuple[Request, Tensor]]:
+    """Raise here what went wrong in a worker; no signal meets one before it ignores signals."""
+    with held_back():
+        batches = iter(loader)
+    for batch in batches:
+        if isinstance(batch, LikewiseError):
+            raise batch
+        yield batch
 
 
 def _shared_out(
@@ -155,4 +179,5 @@ def _quiet_worker(_: int) -> None:
     """Leave signals to the main process, which saves first; one thread per worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    let_go()
     torch.set_num_threads(1)

@@ -6,25 +6,54 @@ weights alone (as `torch.amp.GradScaler` does), and losses are fetched many at a
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from likewise import ranks
 from likewise.errors import LikewiseError
+from likewise.files import write_text
+from likewise.models.runs import Run
 from likewise.training.batches import Request
 
 EVERY = 50
 """Steps after which losses are fetched from a GPU."""
+NAMED = 5
+"""Images that are named in a message."""
 
 
-def refusal(what: str, request: Request) -> LikewiseError:
-    """What is told when the loss or a gradient is not finite."""
-    return LikewiseError(
-        f"the {what} is not finite at epoch {request.epoch + 1}, step {request.step + 1}; the "
-        "weights of the last checkpoint are kept. Try half the --lr, or --precision float32"
-    )
+class NotFinite(LikewiseError):
+    """The loss or a gradient is not finite."""
+
+    def __init__(self, what: str, request: Request) -> None:
+        super().__init__(
+            f"the {what} is not finite at epoch {request.epoch + 1}, step {request.step + 1}; the "
+            "weights of the last checkpoint are kept. Try half the --lr, or --precision float32"
+        )
+        self.request = request
+
+
+@contextmanager
+def naming_images(images_of: Callable[[Request], list[str]], run: Run) -> Iterator[None]:
+    """Name the images of the step at which something is not finite: one of them may be the cause.
+
+    Where they are many the first ones are named, and a file beside the runs names all.
+    """
+    try:
+        yield
+    except NotFinite as error:
+        paths = images_of(error.request)
+        told = ", ".join(paths[:NAMED])
+        if len(paths) > NAMED:
+            runs = next(each for each in run.folder.parents if each.name == "runs")
+            file = runs / "not-finite.txt"
+            if ranks.here().first:
+                write_text(file, f"{error}\n\n" + "\n".join(paths) + "\n")
+            told += f" and {len(paths) - NAMED} more, see {file}"
+        raise LikewiseError(f"{error}. The images of this step: {told}") from error
 
 
 class Finite:
@@ -44,7 +73,7 @@ class Finite:
             LikewiseError: it is not finite.
         """
         if not torch.isfinite(loss).all():
-            raise refusal("loss", request)
+            raise NotFinite("loss", request)
 
     def before_step(self, request: Request, loss: Tensor, norm: Tensor) -> None:
         """Look at the norm of the gradient.
@@ -53,7 +82,7 @@ class Finite:
             LikewiseError: it is not finite.
         """
         if not torch.isfinite(norm).all():
-            raise refusal("gradient", request)
+            raise NotFinite("gradient", request)
 
     def after_step(self, loss: Tensor) -> None:
         """Write down the loss."""
@@ -116,7 +145,7 @@ class FiniteOnDevice(Finite):
         both = torch.stack((torch.stack(losses), torch.stack(wrong)), dim=1).tolist()
         for request, (loss, bad) in zip(requests, both, strict=True):
             if bad:
-                raise refusal("gradient" if math.isfinite(loss) else "loss", request)
+                raise NotFinite("gradient" if math.isfinite(loss) else "loss", request)
             self.keep(loss)
 
 

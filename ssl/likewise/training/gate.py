@@ -27,7 +27,7 @@ from likewise.training.trials import SHARES, Gains, known_gains, new_gains
 
 LEAST = 0.05
 """Gain, a logarithm, below which the vectors are better left alone."""
-DUELLED = 0.5
+DUELLED = 0.7
 """Part of the head, of the variance, that fights duels."""
 BOLD = 0.85
 """Share of the images whose group is told at least in the second way."""

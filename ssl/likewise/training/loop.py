@@ -17,19 +17,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from likewise import ranks
-from likewise.errors import LikewiseError
-from likewise.files import reason_of, replacing
 from likewise.models.runs import Run
 from likewise.models.threads import Threads
 from likewise.models.together import any_of_us, from_first
 from likewise.progress import progress, say
-from likewise.settings import Precision
 from likewise.training.batches import Request
-from likewise.training.finite import finite_for
+from likewise.training.checkpoint import has_checkpoint, read_checkpoint, write_checkpoint
+from likewise.training.finite import finite_for, naming_images
 from likewise.training.saving import Saving
 from likewise.training.shares import reseed
-
-CHECKPOINT_FORMAT = 1
 
 
 @dataclass
@@ -63,7 +59,11 @@ class Training:
     """Set the learning rates for a progress between 0 and 1."""
     after_epoch: Callable[[dict[str, Any]], dict[str, float]]
     """Measures to add to the epoch's row, which it is given."""
+    images_of: Callable[[Request], list[str]]
+    """Paths of a request's images, to name them."""
     threads: Threads
+    after_step: Callable[[int], None] = lambda steps: None
+    """Is told how many steps were made in all."""
     kept: dict[str, Any] = field(default_factory=dict)
     """Further plain values and tensors that checkpoints keep and bring back."""
 
@@ -88,6 +88,7 @@ def train(
         _stop_requests() as stopped,
         progress(training.run.name, total * size, unit, done * size) as advance,
         _tensorboard(training.run) as board,
+        naming_images(training.images_of, training.run),
     ):
         started = time.perf_counter()
         for request, views in batches:
@@ -104,6 +105,7 @@ def train(
             training.optimizer.step()
             watch.after_step(loss)
             position.step += 1
+            training.after_step(position.epoch * training.steps_per_epoch + position.step)
             advance(size)
             training.threads.adapt()
             if position.step == training.steps_per_epoch:
@@ -151,24 +153,22 @@ def save_checkpoint(training: Training, position: Position) -> None:
 
 def _write_checkpoint(training: Training, position: Position) -> None:
     state = {
-        "format": CHECKPOINT_FORMAT,
         "model": training.model.state_dict(),
         "optimizer": training.optimizer.state_dict(),
         "position": vars(position),
         "random": torch.get_rng_state(),
         "kept": training.kept,
     }
-    with replacing(training.run.checkpoint_file) as temporary:
-        torch.save(state, temporary)
+    write_checkpoint(training.run, state)
 
 
 def load_checkpoint(training: Training) -> Position:
     """Restore an interrupted training; a fresh position if it has no checkpoint.
 
     Raises:
-        LikewiseError: the checkpoint cannot be read.
+        LikewiseError: the checkpoint cannot be read, nor is there one before it.
     """
-    if not from_first(training.run.checkpoint_file.is_file):
+    if not from_first(lambda: has_checkpoint(training.run)):
         return Position()
     saved = read_checkpoint(training.run)
     training.model.load_state_dict(saved["model"])
@@ -180,35 +180,6 @@ def load_checkpoint(training: Training) -> Position:
     training.kept.update(saved["kept"])
     torch.set_rng_state(saved["random"])
     return Position(**saved["position"])
-
-
-def precision_of(run: Run | None, wanted: Precision) -> Precision:
-    """``wanted``; where it is auto, the precision that an interrupted run has begun with."""
-    if wanted != "auto" or run is None or not run.checkpoint_file.is_file():
-        return wanted
-    kept: Precision = read_checkpoint(run)["kept"]["precision"]
-    return kept
-
-
-def read_checkpoint(run: Run) -> dict[str, Any]:
-    """The raw content of a run's checkpoint.
-
-    Raises:
-        LikewiseError: the file is damaged or of another format.
-    """
-    file = run.checkpoint_file
-    try:
-        saved: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        if saved["format"] != CHECKPOINT_FORMAT:
-            raise LikewiseError(f"{file} has format {saved['format']}; upgrade Likewise")
-    except LikewiseError:
-        raise
-    except Exception as error:  # torch reports damage by many kinds of exception
-        raise LikewiseError(
-            f"could not read the checkpoint {file}: {reason_of(error)}; remove {run.folder} to "
-            "start that run again"
-        ) from error
-    return saved
 
 
 @contextmanager

@@ -33,7 +33,8 @@ from likewise.progress import say
 from likewise.settings import Preset, Pretrain, config_of
 from likewise.training import health
 from likewise.training.batches import Request, Rows, divide_cores, epoch_rows
-from likewise.training.loop import Position, Training, load_checkpoint, precision_of, train
+from likewise.training.checkpoint import arithmetic_of, remove_checkpoints
+from likewise.training.loop import Position, Training, load_checkpoint, train
 from likewise.training.losses import simsiam_loss
 from likewise.training.pretrained import Pretrained
 from likewise.training.shares import averaging, gathered, require_enough
@@ -44,6 +45,8 @@ WATCHED_IMAGES = 512
 """How many images the health figures are measured on."""
 FIRST_STEPS = 50
 """Before so many steps a collapse may still dissolve by itself, and is not told."""
+LOOK_AT = 100
+"""After so many steps a collapse is looked for, however long the first epoch is."""
 
 
 def pretrain(workspace: Workspace, settings: Pretrain) -> Pretrained:
@@ -119,7 +122,6 @@ class _Pretraining:
         usual = 2048 if self.backbone.dim >= 512 else 2 * self.backbone.dim
         width = settings.projector_dim or usual
         self.model = SimSiam(self.backbone, width, settings.predictor_dim or width // 4)
-        self.model.to(memory_format=torch.channels_last)
         self.workers, threads = divide_cores(settings.workers)
         self.threads = threads_for(settings.threads, threads)
         config = config_of(settings) | {"recipe": self.recipe, "images": _digest(images, rows)}
@@ -129,6 +131,7 @@ class _Pretraining:
         )
         self.machine = self._pick_machine(old)
         self.model.to(self.machine.device)
+        self.backbone.place_on(self.machine.device, self.machine.memory_format)
         self.shared = averaging(self.model, self.machine.device)
         rate = settings.lr * batch_size / 256
         encoder = [*self.backbone.parameters(), *self.model.projector.parameters()]
@@ -144,7 +147,12 @@ class _Pretraining:
         self.stored = from_first(
             lambda: old or start_run(workspace, "pretrain", config, name=settings.name)
         )
-        self.kept: dict[str, Any] = {"precision": self.machine.precision, "neighbours": None}
+        self.kept: dict[str, Any] = {
+            **self.machine.kept,
+            "neighbours": None,
+            "told_apart": torch.full((FIRST_STEPS,), math.nan, device=self.machine.device),
+        }
+        self.told_apart: Tensor = self.kept["told_apart"][0]
         self.warned = False
         self.forward: Forward = self._plain_forward
 
@@ -160,7 +168,9 @@ class _Pretraining:
             loss_of=self.loss_of,
             set_lr=self.set_lr,
             after_epoch=self.measure,
+            images_of=lambda request: self.images.names(request.rows),
             threads=self.threads,
+            after_step=self.after_step,
             kept=self.kept,
         )
         position = load_checkpoint(training)
@@ -202,7 +212,7 @@ class _Pretraining:
 
     def _save(self) -> str:
         fingerprint = save_model(self.stored.model_file, self.backbone)
-        self.stored.checkpoint_file.unlink(missing_ok=True)
+        remove_checkpoints(self.stored)
         return fingerprint
 
     def loss_of(self, request: Request, views: UInt8[Tensor, "V b S S 3"]) -> Tensor:
@@ -211,8 +221,9 @@ class _Pretraining:
         flat = views.flatten(0, 1)
         with self.machine.autocast(), joint_norms():
             z, p = self.forward(flat)
-        p, z = (each.float().reshape(count, -1, each.shape[1]) for each in (p, z))
-        return simsiam_loss(gathered(p, total), gathered(z, total))
+        p, z = (gathered(each.float().reshape(count, -1, each.shape[1]), total) for each in (p, z))
+        self.told_apart = health.told_apart(z)
+        return simsiam_loss(p, z)
 
     def _plain_forward(self, flat: UInt8[Tensor, "Vb S S 3"]) -> tuple[Tensor, ...]:
         _, z, p = self.shared(self.backbone.normalise(flat))
@@ -251,14 +262,41 @@ class _Pretraining:
         encoder, _predictor = self.optimizer.param_groups
         encoder["lr"] = self.rate * 0.5 * (1 + math.cos(math.pi * progress))
 
+    def after_step(self, steps: int) -> None:
+        """Look for a collapse before the first long epoch is over, too."""
+        recent = self.kept["told_apart"].to(self.machine.device)
+        recent[steps % FIRST_STEPS] = self.told_apart
+        self.kept["told_apart"] = recent
+        if steps == LOOK_AT and ranks.here().first:
+            h, z = self._watched()
+            self._warn(
+                {
+                    "steps": steps,
+                    "projection_std": health.relative_std(z),
+                    "effective_rank": health.effective_rank(h),
+                    **self._guesses(),
+                }
+            )
+
+    def _guesses(self) -> dict[str, float]:
+        """How well views of one image were told from those of others in the last steps."""
+        recent = self.kept["told_apart"]
+        recent = recent[recent.isfinite()]
+        error = recent.std(correction=0) / math.sqrt(len(recent))
+        return {"told_apart": float(recent.mean()), "told_apart_error": float(error)}
+
     @torch.no_grad()
-    def measure(self, row: dict[str, Any]) -> dict[str, float]:
-        """Health on a fixed sample of images, without labels; ``row`` is what is known so far."""
+    def _watched(self) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N P"]]:
+        """What the net makes of a fixed sample of images: embeddings and projections."""
         self.model.eval()
         with self.machine.autocast():
             h, z, _ = self.model(self.backbone.normalise(self.watched.to(self.machine.device)))
         self.model.train()
-        h, z = h.float().cpu(), z.float().cpu()
+        return h.float().cpu(), z.float().cpu()
+
+    def measure(self, row: dict[str, Any]) -> dict[str, float]:
+        """Health on a fixed sample of images, without labels; ``row`` is what is known so far."""
+        h, z = self._watched()
         now = health.nearest(h)
         before, self.kept["neighbours"] = self.kept["neighbours"], now
         measured = {
@@ -268,23 +306,35 @@ class _Pretraining:
             "neighbour_stability": 0.0
             if before is None
             else health.neighbour_stability(before, now),
+            **self._guesses(),
         }
-        warning = collapse_of(row | measured)
+        self._warn(row | measured)
+        return measured
+
+    def _warn(self, measured: Mapping[str, Any]) -> None:
+        warning = collapse_of(measured)
         if warning and not self.warned:
             say(f"warning: {warning}")
             self.warned = True
-        return measured
 
     def _pick_machine(self, old: Run | None) -> Machine:
-        wanted = precision_of(old, self.settings.precision)
-        return pick_machine(self.settings.device, wanted, self._trial)
+        settings = self.settings
+        wanted = arithmetic_of(old, settings.precision, settings.memory_format)
+        subject = f"pretrain {settings.backbone} at {self.size} px, {self._tried} images"
+        return pick_machine(settings.device, *wanted, self._trial, subject)
+
+    @property
+    def _tried(self) -> int:
+        """Images of a trial."""
+        return min(self.batch_size, 64)
 
     def _trial(self, machine: Machine) -> Float[Tensor, ""]:
         """One forward and backward pass of a copy of the model on noise."""
         random = torch.Generator().manual_seed(0)
-        shape = (2 * min(self.batch_size, 64), self.size, self.size, 3)
+        shape = (2 * self._tried, self.size, self.size, 3)
         noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=random)
         model = copy.deepcopy(self.model).to(machine.device)
+        model.backbone.place_on(machine.device, machine.memory_format)
         with torch.random.fork_rng(), machine.autocast():
             _, z, p = model(model.backbone.normalise(noise.to(machine.device)))
         loss: Tensor = -(p.float() * z.float().detach()).mean()
@@ -315,7 +365,10 @@ def collapse_of(measured: Mapping[str, Any]) -> str | None:
     """A warning in plain words if an epoch's row of metrics shows a collapse."""
     if measured["steps"] < FIRST_STEPS:
         return None
-    return health.collapse_warning(measured["projection_std"], measured["effective_rank"])
+    collapsed = health.collapse_warning(measured["projection_std"], measured["effective_rank"])
+    if collapsed or "told_apart" not in measured:
+        return collapsed
+    return health.guessing_warning(measured["told_apart"], measured["told_apart_error"])
 
 
 def pick_recipe(images: Images, preset: Preset) -> Recipe:

@@ -26,7 +26,8 @@ from likewise.settings import Finetune
 from likewise.training.adapters import adapt, merge
 from likewise.training.answer_sampler import STEPS_PER_EPOCH, AnswerSampler
 from likewise.training.batches import Request, divide_cores, view_batches
-from likewise.training.loop import Training, load_checkpoint, precision_of, train
+from likewise.training.checkpoint import arithmetic_of, remove_checkpoints
+from likewise.training.loop import Training, load_checkpoint, train
 from likewise.training.losses import (
     contrastive_loss,
     simsiam_loss,
@@ -57,19 +58,23 @@ class Tuning:
         self.links = links_from(answers)
         require_same([(each.pair, each.verdict) for each in answers], "answers")
         self.backbone = start.train()
-        self.backbone.to(memory_format=torch.channels_last)
         torch.manual_seed(settings.seed)
         if settings.depth == "adapters":
             adapt(self.backbone, settings.rank)
         self.workers, threads = divide_cores(settings.workers)
         self.threads = threads_for(settings.threads, threads)
-        precision = precision_of(run, settings.precision)
-        self.machine = pick_machine(settings.device, precision, self._trial)
+        wanted = arithmetic_of(run, settings.precision, settings.memory_format)
+        architecture = self.backbone.architecture
+        subject = f"finetune {architecture.name} at {architecture.image_size} px"
+        self.machine = pick_machine(
+            settings.device, *wanted, self._trial, f"{subject}, {self._tried} images"
+        )
         dim = self.backbone.dim
         self.model = (
             SimSiam(self.backbone, 2 * dim, dim // 2) if settings.simsiam else self.backbone
         )
         self.model.to(self.machine.device)
+        self.backbone.place_on(self.machine.device, self.machine.memory_format)
         self.shared = averaging(self.model, self.machine.device)
         learning = [each for each in self.model.parameters() if each.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -94,8 +99,9 @@ class Tuning:
             loss_of=self.loss_of,
             set_lr=self.set_lr,
             after_epoch=lambda row: {},
+            images_of=lambda request: self.images.names(request.rows),
             threads=self.threads,
-            kept={"precision": self.machine.precision},
+            kept=self.machine.kept,
         )
         position = load_checkpoint(training)
         say(
@@ -119,7 +125,7 @@ class Tuning:
 
     def _save(self) -> str:
         fingerprint = save_model(self.stored.model_file, self.backbone)
-        self.stored.checkpoint_file.unlink(missing_ok=True)
+        remove_checkpoints(self.stored)
         return fingerprint
 
     def loss_of(self, request: Request, views: UInt8[Tensor, "V b S S 3"]) -> Tensor:
@@ -157,11 +163,16 @@ class Tuning:
         for group in self.optimizer.param_groups:
             group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * progress))
 
+    @property
+    def _tried(self) -> int:
+        """Images of a trial."""
+        return min(self.settings.batch_size, 64)
+
     def _trial(self, machine: Machine) -> Tensor:
         size = self.backbone.architecture.image_size
-        noise = torch.zeros(min(self.settings.batch_size, 64), size, size, 3, dtype=torch.uint8)
+        noise = torch.zeros(self._tried, size, size, 3, dtype=torch.uint8)
         training = self.backbone.training
-        self.backbone.eval().to(machine.device)
+        self.backbone.eval().place_on(machine.device, machine.memory_format)
         with torch.random.fork_rng(), machine.autocast():
             h: Tensor = self.backbone(self.backbone.normalise(noise.to(machine.device)))
         loss = h.float().mean()
