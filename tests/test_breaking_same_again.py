@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import likewise
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.errors import LikewiseError, UsageError
 from likewise.models.model_files import load_model, save_model
+from likewise.seals import write_sealed_json
 from tests.breaking import Figure, times
 from tests.same_again import SETTLED, everything
 
@@ -69,7 +71,7 @@ def changed_run(workspace: likewise.Workspace, name: str, **changes: Any) -> Non
     file = workspace.runs / name / "config.json"
     saved = json.loads(file.read_text())
     saved["settings"] |= changes
-    file.write_text(json.dumps(saved))
+    write_sealed_json(file, saved)
 
 
 @pytest.mark.breaking
@@ -102,6 +104,8 @@ def test_a_rerun_gives_equal_weights_and_says_when_not(
     assert other.difference == pytest.approx(0.25)
     assert "weights differ by up to 0.25" in other.as_text()
     assert "--threads" in other.as_text()
+    for again in workspace.runs.glob("pretrain-1-again*"):  # the same model
+        shutil.rmtree(again)
     with pytest.raises(LikewiseError, match="gone"):  # its parent is another model now
         workspace.rerun("finetune-1", name="orphan")
 
@@ -121,7 +125,7 @@ def test_what_cannot_be_run_again_is_told_before_it_starts(tmp_path: Path, class
     file = workspace.runs / "pretrain-1" / "config.json"
     saved = json.loads(file.read_text())
     del saved["settings"]["tea"]
-    file.write_text(json.dumps(saved))
+    write_sealed_json(file, saved)
     with pytest.raises(LikewiseError, match="does not hold the images"):
         workspace.rerun("pretrain-1")
     (workspace.runs / "pretrain-1" / "model.safetensors").unlink()
