@@ -122,12 +122,18 @@ class Job:
                 shutil.rmtree(each.folder)
         shutil.rmtree(self.workspace.embeddings, ignore_errors=True)
 
-    def has_saved(self) -> bool:
-        """Whether the state of a training, or vectors, were saved, and it was said."""
-        said = self.told.count("likewise: stopped; run the same command again to go on") == 1
+    def has_saved(self, batches: int) -> bool:
+        """Whether the state of a training, or the vectors of so many batches, were saved.
+
+        And whether it was said: a training stops as a whole, while of processes that embed one may
+        end alone, and the other one says so.
+        """
         if self.words[0] == "embed":
+            said = self.told.count("likewise: ") == self.told.count("same command again to go on")
             partial = list(self.workspace.embeddings.glob(".*.partial"))
-            return said and len(partial) == 1 and bool(parts_in(partial[0], 256))
+            parts = parts_in(partial[0], 256) if len(partial) == 1 else []
+            return said and sum(len(each.ids) for each in parts) >= 2 * batches
+        said = self.told.count("likewise: stopped; run the same command again to go on") == 1
         run = self.newest()
         if run is None or not said:
             return False
@@ -274,7 +280,7 @@ def test_whoever_is_told_to_end_has_saved(
         job.clear()
         codes = job.launched(doom) if whom == "launcher" else job.run(doom, processes - 1)
         slowest = max(slowest, job.seconds_to_end())
-        if not (all(codes) and job.has_saved() and job.seconds_to_end() < WITHIN):
+        if not (all(codes) and job.has_saved(count) and job.seconds_to_end() < WITHIN):
             lost.append((words, doom, whom, codes, job.seconds_to_end(), job.told))
     figure(f"{times - len(lost)} of {times} saved, the slowest {slowest:.1f} s after SIGTERM")
     assert not lost
