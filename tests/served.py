@@ -79,6 +79,11 @@ class Server:
         """End it in the middle of whatever it does (SIGKILL)."""
         self._end(subprocess.Popen.kill)
 
+    def signal(self, number: int) -> None:
+        """Send it a signal (SIGSTOP: it stands still; SIGCONT: it goes on)."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def _end(self, end: Callable[[subprocess.Popen[bytes]], None]) -> None:
         process, self._process = self._process, None
         if process is None:

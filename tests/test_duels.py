@@ -1,13 +1,14 @@
 """Duels: fair, no question twice, decided by evidence, and never won where nothing helps."""
 
+import math
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import integrate
 
 from likewise.answers.duels import DECIDED, LEARNT, OPEN, SURE, UNTOUCHED, Score, score_of
 from likewise.answers.ledger import Ledger
@@ -62,10 +63,10 @@ def asked(
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_the_chance_is_that_of_winning_more_often_than_losing(won: int, lost: int) -> None:
-    above, every = (
-        integrate.quad(lambda p: p**won * (1 - p) ** lost, low, 1)[0] for low in (0.5, 0)
-    )
-    assert Score(won, lost, 3).chance == pytest.approx(above / every, rel=1e-6)
+    """By whole numbers: the chance that of so many fair coins at most ``won`` show heads."""
+    coins = won + lost + 1
+    exact = Fraction(sum(math.comb(coins, heads) for heads in range(won + 1)), 2**coins)
+    assert Score(won, lost, 3).chance == pytest.approx(float(exact), rel=1e-9)
 
 
 def passes(rate: float, duels: int) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from likewise.neighbours.vectors import write_embeddings
 from likewise.settings import Ingest, Label, Strategy
 from likewise.workspace import Workspace
 from likewise_labeler import cards, desk, main
-from likewise_labeler.desk import Desk, Missing, Ready, share_of, strategy_of, the_desk
+from likewise_labeler.desk import Desk, Missing, Ready, readers_of, share_of, strategy_of, the_desk
 
 MAIN = Path(main.__file__)
 ROOT = Path(__file__).parents[1]
@@ -231,6 +231,8 @@ def test_words_from_the_environment_are_taken_with_care() -> None:
     assert strategy_of("") == strategy_of("nonsense") == Label.strategy
     assert share_of("0.25") == 0.25
     assert {share_of(each) for each in ("", "x", "-1", "2", "nan")} == {Label.second_share}
+    assert readers_of("3") == 3
+    assert {readers_of(each) for each in ("", "x", "-1", "1", "2.5")} == {Label.readers}
 
 
 def test_all_sessions_share_one_desk(labelled: Workspace) -> None:

@@ -188,7 +188,7 @@ def check_readings(ledger: Ledger, rows: list[Entry], standing: dict[Pair, list[
                 if len(each) == 1 and each[0].annotator != person and each[0].strategy in READINGS
                 if chance(pair) < share and len(readers[pair]) == 1
             ]
-            found = list(ledger.awaiting_second(person, share))
+            found = list(ledger.awaiting(person, share))
             assert sorted(found) == sorted(waiting)
     disputed = [
         pair
@@ -309,13 +309,17 @@ def test_a_contradiction_names_all_answers_and_goes_with_any_of_its_links() -> N
 
 def test_second_readings_are_about_the_share_and_the_same_for_everybody() -> None:
     ledger = Ledger(row(number, f"{number:04}", "x", "similar", "ann") for number in range(1, 2001))
-    tenth = list(ledger.awaiting_second("bob", 0.1))
+    tenth = list(ledger.awaiting("bob", 0.1))
     assert 150 < len(tenth) < 250
-    assert list(ledger.awaiting_second("ann", 0.1)) == []
-    assert list(ledger.awaiting_second("cyd", 0.1)) == tenth
-    assert set(tenth) < set(ledger.awaiting_second("bob", 0.2))
+    assert list(ledger.awaiting("ann", 0.1)) == []
+    assert list(ledger.awaiting("cyd", 0.1)) == tenth
+    assert set(tenth) < set(ledger.awaiting("bob", 0.2))
     ledger.add(row(2001, *tenth[0], "similar", "bob", "second reading"))
-    assert list(ledger.awaiting_second("cyd", 0.1)) == tenth[1:]
+    assert list(ledger.awaiting("cyd", 0.1)) == tenth[1:]
+    assert list(ledger.awaiting("cyd", 0.1, readers=3)) == tenth, "the one that has two first"
+    assert list(ledger.awaiting("bob", 0.1, readers=3)) == tenth[1:]
+    ledger.add(row(2002, *tenth[0], "similar", "cyd", "second reading"))
+    assert list(ledger.awaiting("dan", 0.1, readers=3)) == tenth[1:]
 
 
 def test_abilities_are_estimated_rarely_and_settle_old_disputes(

@@ -149,6 +149,7 @@ def test_settings_that_cannot_work_are_refused(tmp_path: Path, workspace: Worksp
     for settings, said in (
         (Label(second_share=1.5), "from 0 to 1"),
         (Label(second_share=-0.1), "from 0 to 1"),
+        (Label(readers=1), "give 2 or more"),
         (Label(ssl_cert=file), "belong together"),
         (Label(ssl_key=file), "belong together"),
         (Label(ssl_cert=file, ssl_key=tmp_path / "none"), "no such file"),

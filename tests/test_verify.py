@@ -21,6 +21,7 @@ from likewise.inference.verified_pairs import VerifiedPairs
 from likewise.inference.verifier import Verified, Verifier
 from likewise.inference.verify import verify
 from likewise.neighbours.vectors import load_embeddings
+from likewise.seals import write_sealed_json
 from likewise.settings import Verify
 from likewise.workspace import Workspace
 
@@ -247,7 +248,7 @@ def test_what_the_model_may_have_learnt_is_counted(embedded: Workspace, tmp_path
     assert judged(embedded, file, bootstrap=0).learnt == 0
     config = embedded.runs / "pretrain-1" / "config.json"
     later = {"kind": "finetune", "started": "2999-01-01T00:00:00+00:00"}
-    config.write_text(json.dumps(json.loads(config.read_text()) | later))
+    write_sealed_json(config, json.loads(config.read_text()) | later)
     assert judged(embedded, file, bootstrap=0).learnt >= 40
 
 

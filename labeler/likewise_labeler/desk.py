@@ -60,8 +60,10 @@ class Desk:
         workspace: Workspace,
         strategy: Strategy = Label.strategy,
         second_share: float = Label.second_share,
+        readers: int = Label.readers,
     ) -> None:
-        self.workspace, self.strategy, self.second_share = workspace, strategy, second_share
+        self.workspace, self.strategy = workspace, strategy
+        self.second_share, self.readers = second_share, readers
         self._lock = threading.Lock()
         self._opening = threading.Lock()
         self._store: tuple[str, AnswerStore, People] | None = None
@@ -127,7 +129,12 @@ class Desk:
             proposer = proposer_for(self.strategy, embeddings, hidden, rivals=rivals)
             shown = embeddings.positions.keys() - hidden
             questions = Questions(
-                store, proposer, shown, embeddings.fingerprint, second_share=self.second_share
+                store,
+                proposer,
+                shown,
+                embeddings.fingerprint,
+                second_share=self.second_share,
+                readers=self.readers,
             )
             pictures = Pictures(images, full_sizes(self.workspace, images), secret(self.workspace))
             belief = questions.turns().belief
@@ -168,18 +175,21 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-_desks: dict[tuple[str, Strategy, float], Desk] = {}
+_desks: dict[tuple[str, Strategy, float, int], Desk] = {}
 _desks_lock = threading.Lock()
 
 
 def desk_of(
-    path: str, strategy: Strategy = Label.strategy, second_share: float = Label.second_share
+    path: str,
+    strategy: Strategy = Label.strategy,
+    second_share: float = Label.second_share,
+    readers: int = Label.readers,
 ) -> Desk:
     """The one desk of a workspace, shared by all sessions and routes of this process."""
-    key = (path, strategy, second_share)
+    key = (path, strategy, second_share, readers)
     with _desks_lock:
         if key not in _desks:
-            _desks[key] = Desk(Workspace(path), strategy, second_share)
+            _desks[key] = Desk(Workspace(path), strategy, second_share, readers)
         return _desks[key]
 
 
@@ -189,6 +199,7 @@ def the_desk() -> Desk:
         str(Workspace().path),
         strategy_of(os.environ.get("LIKEWISE_STRATEGY", "")),
         share_of(os.environ.get("LIKEWISE_SECOND_SHARE", "")),
+        readers_of(os.environ.get("LIKEWISE_READERS", "")),
     )
 
 
@@ -205,6 +216,11 @@ def share_of(text: str) -> float:
     except ValueError:
         return Label.second_share
     return share if 0 <= share <= 1 else Label.second_share
+
+
+def readers_of(text: str) -> int:
+    """The number of readers that ``text`` says; the default one where it says none."""
+    return int(text) if text.isdecimal() and int(text) > 1 else Label.readers
 
 
 def _changed(path: Path) -> tuple[int, int]:

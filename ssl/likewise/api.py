@@ -25,7 +25,9 @@ from likewise.progress import in_notebook
 if TYPE_CHECKING:
     import pandas as pd
 
+    from likewise.answers.backup import BackedUp, Restored
     from likewise.answers.exchange import Exported, Imported
+    from likewise.answers.verification import AnswersVerified
     from likewise.evaluation.annotator import Simulated
     from likewise.evaluation.evaluate import Evaluation
     from likewise.evaluation.view_sheet import ViewSheet
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from likewise.training.adopt import Adopted
     from likewise.training.finetuned import Finetuned
     from likewise.training.pretrained import Pretrained
+    from likewise.training.rerun import Reran
 
 
 if in_notebook():  # a library that torch's nets come with would have ipywidgets for its own bars
@@ -115,6 +118,13 @@ class Workspace(workspace.Workspace):
         )
         return result
 
+    def rerun(self, run: str, *, name: str | None = None) -> "Reran":
+        """Train a run anew and compare the weights; see `likewise rerun`."""
+        result: Reran = _run(
+            "training.rerun:rerun", self, _given(commands.Rerun, run=run, name=name)
+        )
+        return result
+
     def evaluate(self, **settings: Any) -> "Evaluation":
         """Compare the models on a known truth; see `likewise evaluate`."""
         result: Evaluation = _run(
@@ -132,6 +142,28 @@ class Workspace(workspace.Workspace):
         """Read answers from a file; see `likewise answers import`."""
         given = _given(commands.AnswersImport, file=Path(file), **settings)
         result: Imported = _run("answers.exchange:import_answers", self, given)
+        return result
+
+    def verify_answers(
+        self, file: str | Path | None = None, *, noted: str | None = None
+    ) -> "AnswersVerified":
+        """Look whether answers are as they were written; see `likewise answers verify`."""
+        given = _given(
+            commands.AnswersVerify, file=None if file is None else Path(file), noted=noted
+        )
+        result: AnswersVerified = _run("answers.verification:verify_answers", self, given)
+        return result
+
+    def backup_answers(self, file: str | Path) -> "BackedUp":
+        """Write all answers to one file; see `likewise answers backup`."""
+        given = _given(commands.AnswersBackup, file=Path(file))
+        result: BackedUp = _run("answers.backup:backup_answers", self, given)
+        return result
+
+    def restore_answers(self, file: str | Path) -> "Restored":
+        """Add what a backup holds; see `likewise answers restore`."""
+        given = _given(commands.AnswersRestore, file=Path(file))
+        result: Restored = _run("answers.backup:restore_answers", self, given)
         return result
 
     def add_answers(

@@ -71,8 +71,14 @@ COMMANDS = {
     "people remove": Command(settings.PeopleRemove, "likewise.people:remove_person"),
     "answers export": Command(settings.AnswersExport, "likewise.answers.exchange:export_answers"),
     "answers import": Command(settings.AnswersImport, "likewise.answers.exchange:import_answers"),
+    "answers verify": Command(
+        settings.AnswersVerify, "likewise.answers.verification:verify_answers"
+    ),
+    "answers backup": Command(settings.AnswersBackup, "likewise.answers.backup:backup_answers"),
+    "answers restore": Command(settings.AnswersRestore, "likewise.answers.backup:restore_answers"),
     "simulate": Command(settings.Simulate, "likewise.evaluation.annotator:simulate"),
     "finetune": Command(settings.Finetune, "likewise.training.finetune:finetune", together=True),
+    "rerun": Command(settings.Rerun, "likewise.training.rerun:rerun"),
     "evaluate": Command(settings.Evaluate, "likewise.evaluation.evaluate:evaluate"),
     "search": Command(settings.Search, "likewise.inference.search:search"),
     "verify": Command(settings.Verify, "likewise.inference.verify:verify"),

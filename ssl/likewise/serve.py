@@ -113,6 +113,8 @@ def check(settings: Label) -> None:
     """
     if not 0 <= settings.second_share <= 1:
         raise UsageError(f"--second-share {settings.second_share}: give a share from 0 to 1")
+    if settings.readers < 2:
+        raise UsageError(f"--readers {settings.readers}: give 2 or more; --second-share 0 is one")
     if settings.refresh and settings.refresh < LEAST_ANSWERS:
         raise UsageError(
             f"--refresh {settings.refresh}: give {LEAST_ANSWERS} answers or more, or 0 for never"
@@ -185,6 +187,7 @@ def _running(
             "LIKEWISE_WORKSPACE": str(workspace.path),
             "LIKEWISE_STRATEGY": settings.strategy,
             "LIKEWISE_SECOND_SHARE": str(settings.second_share),
+            "LIKEWISE_READERS": str(settings.readers),
             "LIKEWISE_GATE": gate,
             "LIKEWISE_PARENT": "stdin",
         },

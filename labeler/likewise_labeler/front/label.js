@@ -3,9 +3,9 @@
 
 const labelers = new Map();
 const mounts = new WeakMap();
-const KEEP_ALIVE = 240000; // ms; a reserved screen is kept for ten minutes
+const KEEP_ALIVE = 60000; // ms; a reserved screen is kept for four minutes
 const LOOK_AGAIN = 15000; // ms, while there is nothing to ask
-const AWAY = 600000; // ms without a key or a click
+const AWAY = 60000; // ms without a sign of life
 
 class Mount {
   constructor(parent) {
@@ -16,7 +16,7 @@ class Mount {
     on(window, "keydown", (event) => this._down(event));
     on(window, "keyup", (event) => keyOf(event) === "f" && this.act("flicker", false));
     on(window, "blur", () => this.act("flicker", false));
-    on(window, "pointerdown", () => { this.touched = Date.now(); });
+    for (const sign of ["pointerdown", "pointermove", "wheel"]) on(window, sign, () => { this.touched = Date.now(); });
     on(window, "resize", () => this.view.fit());
     on(document, "visibilitychange", () => document.visibilityState === "visible" && this.labeler?.outbox.refresh());
     this.dialogs = new MutationObserver(dismissConnectionError);

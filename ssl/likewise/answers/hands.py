@@ -47,11 +47,23 @@ class Shares:
     """Share of the answered pairs, 0 to 1, that a second person is shown."""
     gold: float
     """Share of a person's screens, 0 to 1, that ask for a known truth."""
+    readers: int = 2
+    """By how many people the pairs of that share are answered in all."""
+
+    def may_check(self, ordinary: Sequence[bool]) -> bool:
+        """Whether the next screen may be a check: at most every third, or more where more is due.
+
+        ``ordinary`` says which of the last screens were no checks, newest first.
+        """
+        wanted = self.second * (self.readers - 1)
+        if wanted <= 1 / (_EVERY - 1):
+            return len(ordinary) >= _EVERY - 1 and all(ordinary[: _EVERY - 1])
+        return any(ordinary[: math.ceil(wanted)])
 
 
-def came_too_late(screen: Screen, ledger: Ledger) -> bool:
+def came_too_late(screen: Screen, ledger: Ledger, readers: int = 2) -> bool:
     """Whether somebody answered a pair of a new screen while it was being reserved."""
-    most = {SECOND: 1, GOLD_CHECK: math.inf}.get(screen.strategy, 0)
+    most = {SECOND: readers - 1, GOLD_CHECK: math.inf}.get(screen.strategy, 0)
     return any(
         len(ledger.answers_on(pair)) > most or ledger.standing.of(*pair, screen.annotator)
         for pair in screen.pairs
@@ -160,17 +172,17 @@ def next_check(
 ) -> GridProposal | None:
     """A pair that was answered, to be read again unawares; None if it is not yet time for one.
 
-    ``latest`` are the annotator's last screens, newest first. Checks come at most every third
-    time, with the sentence of another screen, so that nothing tells them apart. With ``only``
+    ``latest`` are the annotator's last screens, newest first. Checks come now and then, with the
+    sentence of another screen, so that nothing tells them apart. With ``only``
     there is nothing else to ask, and they need no interval.
     """
     ordinary = [each for each in latest if each.kind == "pair" and each.strategy not in _CHECKS]
-    before = latest[: _EVERY - 1]
-    if not only and (len(before) < _EVERY - 1 or any(each not in ordinary for each in before)):
+    if not only and not shares.may_check([each in ordinary for each in latest]):
         return None
     reason = ordinary[0].reason if ordinary else "Two images to compare"
     place = latest[0].place + 1 if latest else 0
-    again = ((pair, SECOND) for pair in ledger.awaiting_second(annotator, shares.second))
+    waiting_pairs = ledger.awaiting(annotator, shares.second, shares.readers)
+    again = ((pair, SECOND) for pair in waiting_pairs)
     known = ((pair, GOLD_CHECK) for pair in ledger.gold_for(annotator))
     waiting = [again]
     if shares.gold > 0 and only:

@@ -132,12 +132,12 @@ class Ledger:
             for each in self.links.contradictions
         ]
 
-    def awaiting_second(self, annotator: str, share: float) -> Iterable[Pair]:
-        """Pairs for a second reading by this annotator: one other person answered them.
+    def awaiting(self, annotator: str, share: float, readers: int = 2) -> Iterable[Pair]:
+        """Pairs for one more reading by this annotator: fewer than ``readers`` others answered.
 
         About ``share`` (0 to 1) of all pairs are ever chosen, by a hash of the pair.
         """
-        return self.readings.awaiting_second(annotator, share)
+        return self.readings.awaiting(annotator, share, readers)
 
     def gold_for(self, annotator: str) -> Iterable[Pair]:
         """Pairs whose truth is known and that this annotator has not answered."""

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Column, MetaData, Table, Text, delete, insert, select, update
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
 
 from likewise.answers.annotators import NAME_LENGTH, annotator_name
 from likewise.answers.passwords import hashed, is_outdated, matches, nobodys
@@ -14,7 +25,7 @@ from likewise.answers.tables import UtcTime
 from likewise.errors import UsageError
 
 _metadata = MetaData()
-_people = Table(
+people_table = Table(
     "people",
     _metadata,
     Column("name", Text, primary_key=True),
@@ -23,6 +34,11 @@ _people = Table(
     Column("serial", Text, nullable=False),
     Column("added", UtcTime, nullable=False),
 )
+
+
+def make_people_table(connection: Connection) -> None:
+    """Make it unless it is there."""
+    _metadata.create_all(connection)
 
 
 @dataclass(frozen=True)
@@ -47,12 +63,12 @@ class People:
     def __init__(self, store: AnswerStore) -> None:
         self._store = store
         with store.writing() as connection:
-            _metadata.create_all(connection)
+            make_people_table(connection)
 
     def all(self) -> list[Person]:
         """Everybody, by name."""
         with self._store.reading() as connection:
-            rows = connection.execute(select(_people).order_by(_people.c.name)).mappings()
+            rows = connection.execute(select(people_table).order_by(people_table.c.name)).mappings()
             return [_person(row) for row in rows]
 
     def find(self, name: str) -> Person | None:
@@ -89,25 +105,25 @@ class People:
             "added": datetime.now(UTC),
         }
         with self._store.writing() as connection:
-            connection.execute(delete(_people).where(_people.c.name == name))
-            connection.execute(insert(_people).values(values))
+            connection.execute(delete(people_table).where(people_table.c.name == name))
+            connection.execute(insert(people_table).values(values))
         return _person(values)
 
     def remove(self, name: str) -> bool:
         """Let somebody in no more; False if nobody has that name."""
         with self._store.writing() as connection:
-            gone = connection.execute(delete(_people).where(_people.c.name == name))
+            gone = connection.execute(delete(people_table).where(people_table.c.name == name))
             return gone.rowcount > 0
 
     def _keep(self, name: str, before: str, kept: str) -> None:
         """Put a better hash of the same password in the place of the one that stood there."""
         with self._store.writing() as connection:
-            row = (_people.c.name == name) & (_people.c.password == before)
-            connection.execute(update(_people).where(row).values(password=kept))
+            row = (people_table.c.name == name) & (people_table.c.password == before)
+            connection.execute(update(people_table).where(row).values(password=kept))
 
     def _row(self, name: str) -> Any:
         with self._store.reading() as connection:
-            query = select(_people).where(_people.c.name == name)
+            query = select(people_table).where(people_table.c.name == name)
             return connection.execute(query).mappings().first()
 
 

@@ -54,7 +54,10 @@ from likewise.answers.store import AnswerStore
 from likewise.answers.turns import Turning, Turns
 from likewise.answers.worth import LARGEST
 
-LEASE = timedelta(minutes=10)
+LEASE = timedelta(minutes=4)
+"""Renewed by every request of a page after a minute: who closes the page or
+does nothing for a minute has given the pair back within five minutes."""
+_RENEWED_AT = 3 * LEASE / 4
 _ATTEMPTS = 20
 """How often to look for another question when somebody else got it first."""
 _PATIENCE = 10
@@ -72,7 +75,8 @@ class Questions:
 
     Several processes may share the database. ``proposer`` chooses pairs of ``images``;
     ``fingerprint`` names the model behind it. Of the answered pairs ``second_share`` (0 to 1) are
-    shown to a second person, and ``gold_share`` of each person's screens ask for a known truth.
+    shown to a second person, or to as many as make ``readers``, and ``gold_share`` of each
+    person's screens ask for a known truth.
 
     Raises (every method):
         LikewiseError: the database cannot be read or written.
@@ -87,10 +91,11 @@ class Questions:
         second_share: float = 0.1,
         gold_share: float = 0.05,
         clock: Callable[[], datetime] = _utc_now,
+        readers: int = 2,
     ) -> None:
         self._store, self._proposer, self._clock = store, proposer, clock
         self._images, self._fingerprint = images, fingerprint
-        self._shares = Shares(second_share, gold_share)
+        self._shares = Shares(second_share, gold_share, readers)
         self._anchors = AnchorOrder(proposer.exemplars)
         self._lock = threading.Lock()
         self._ledger = Ledger()
@@ -120,7 +125,7 @@ class Questions:
                 mine = open_screens(connection, annotator)
             links = self._links(kind)
             kept = still_asked(mine, kind, self._ledger, links, self._images, now)
-            if kept != mine or any(each.expires - now < LEASE / 2 for each in kept):
+            if kept != mine or any(each.expires - now <= _RENEWED_AT for each in kept):
                 with self._store.leasing() as connection:
                     mine = open_screens(connection, annotator, lock=True)
                     kept = still_asked(mine, kind, self._ledger, links, self._images, now)
@@ -249,7 +254,7 @@ class Questions:
             if reserved is None:
                 return "gone"
             self._catch_up(connection)
-            if came_too_late(reserved, self._ledger):
+            if came_too_late(reserved, self._ledger, self._shares.readers):
                 give_back(connection, [reserved.token])
                 return "gone"
             return reserved

@@ -23,9 +23,9 @@ class Readings:
         self.overlap: Counter[str] = Counter()
         """How many of these pairs each annotator read."""
         self._gold: dict[Pair, None] = {}
-        self._sole: dict[Pair, str] = {}
-        self._waiting: dict[str, list[tuple[float, Pair]]] = {}
-        """By the only reader: the pairs, in the order of their chance."""
+        self._read_by: dict[Pair, tuple[str, ...]] = {}
+        self._waiting: dict[tuple[str, ...], list[tuple[float, Pair]]] = {}
+        """By all who answered: the pairs that they read, in the order of their chance."""
 
     def update(self, pair: Pair) -> None:
         """Take in that the answers on a pair changed."""
@@ -37,16 +37,16 @@ class Readings:
         if len(readers) > 1:
             self.shared[pair] = readers
             self.overlap.update(readers)
-        elif len(standing) == 1 and is_reading(standing[0]):
-            self._sole[pair] = standing[0].annotator
-            insort(self._waiting.setdefault(standing[0].annotator, []), (chance(pair), pair))
+        if standing and all(map(is_reading, standing)):
+            names = self._read_by[pair] = tuple(sorted(each.annotator for each in standing))
+            insort(self._waiting.setdefault(names, []), (chance(pair), pair))
 
     def _forget(self, pair: Pair) -> None:
         self._gold.pop(pair, None)
         self.overlap.subtract(self.shared.pop(pair, ()))
-        reader = self._sole.pop(pair, None)
-        if reader is not None:
-            waiting = self._waiting[reader]
+        names = self._read_by.pop(pair, None)
+        if names is not None:
+            waiting = self._waiting[names]
             del waiting[bisect_left(waiting, (chance(pair), pair))]
 
     def readings(self, pair: Pair) -> dict[str, list[Answer]]:
@@ -77,10 +77,13 @@ class Readings:
         """The gold pairs on which no answer of this annotator stands."""
         return (pair for pair in self._gold if not self._standing.of(*pair, annotator))
 
-    def awaiting_second(self, annotator: str, share: float) -> Iterator[Pair]:
-        """The pairs that one other person answered and whose chance is below ``share`` (0 to 1)."""
-        for reader, waiting in self._waiting.items():
-            if reader != annotator:
+    def awaiting(self, annotator: str, share: float, readers: int) -> Iterator[Pair]:
+        """The pairs that fewer than ``readers`` others answered, those that most did first.
+
+        Only pairs whose chance is below ``share`` (0 to 1).
+        """
+        for names, waiting in sorted(self._waiting.items(), key=lambda each: -len(each[0])):
+            if len(names) < readers and annotator not in names:
                 for how_likely, pair in waiting:
                     if how_likely >= share:
                         break

@@ -16,14 +16,16 @@ from sqlalchemy import (
     insert,
     select,
     tuple_,
+    update,
 )
 
+from likewise.answers.chain import START, Seal, chained, stored_score
 from likewise.answers.standing import Answer, Entry, Pair, Undo, Verdict, pair_of
 from likewise.answers.tables import answers_table as table
+from likewise.answers.tables import seal_table as seals
 
 _CHUNK = 500
 """Values per query; SQLite allows only so many parameters."""
-_ENTRIES = select(table).where(table.c.number > bindparam("after")).order_by(table.c.number)
 _TIMES = (
     select(table.c.time)
     .where(table.c.annotator == bindparam("annotator"), table.c.verdict.is_not(None))
@@ -32,6 +34,14 @@ _TIMES = (
 )
 _INSERT = insert(table)
 _ANSWER = tuple(each.name for each in fields(Answer))
+_ENTRIES = (
+    select(*(table.c[name] for name in _ANSWER), table.c.undoes)
+    .where(table.c.number > bindparam("after"))
+    .order_by(table.c.number)
+)
+_LAST = select(seals.c.number, seals.c.digest)
+_HIGHEST = select(func.max(table.c.number))
+_SEAL = update(seals).values(number=bindparam("row"), digest=bindparam("its"))
 
 
 def _token() -> str:
@@ -115,7 +125,7 @@ def insert_new(connection: Connection, answers: Sequence[NewAnswer]) -> None:
         UsageError: a pair is one image twice.
     """
     if answers:
-        connection.execute(_INSERT, [_values(each) for each in answers])
+        _append(connection, [_values(each) for each in answers])
 
 
 def insert_answers(connection: Connection, answers: Sequence[NewAnswer]) -> int:
@@ -150,12 +160,13 @@ def insert_undos(
         found += connection.execute(query).mappings()
     if found:
         same = ("a", "b", "strategy", "fingerprint", "screen")
-        connection.execute(
-            _INSERT,
+        undo = {"verdict": None, "annotator": annotator, "time": time, "score": None}
+        _append(
+            connection,
             [
                 {name: row[name] for name in same}
-                | {"token": _token(), "verdict": None, "annotator": annotator, "time": time}
-                | {"score": None, "undoes": row["number"]}
+                | undo
+                | {"token": _token(), "undoes": row["number"]}
                 for row in found
             ],
         )
@@ -221,10 +232,26 @@ def _entry(row: Mapping[Any, Any]) -> Entry:
     return answer_of(row)
 
 
+def _append(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows at the end of the history, chained to it; nobody else writes meanwhile.
+
+    The chain goes on from the seal, not from the row that happens to be last, and a seal that is
+    gone is not made again: so whatever was done to either stays seen.
+    """
+    seal = connection.execute(_LAST).first()
+    last = Seal(*seal) if seal else Seal(0, START)
+    highest = connection.execute(_HIGHEST).scalar() or 0
+    first = max(highest, last.number) + 1
+    numbered = [{**row, "number": number} for number, row in enumerate(rows, first)]
+    added, last = chained(numbered, last)
+    connection.execute(_INSERT, added)
+    connection.execute(_SEAL, {"row": last.number, "its": last.digest})
+
+
 def _values(answer: NewAnswer) -> dict[str, Any]:
     a, b = pair_of(answer.a, answer.b)
     same = ("token", "verdict", "annotator", "time", "strategy", "score", "fingerprint")
-    own = {name: getattr(answer, name) for name in same}
+    own = {name: getattr(answer, name) for name in same} | {"score": stored_score(answer.score)}
     return own | {"a": a, "b": b, "undoes": None, "screen": answer.screen or answer.token}
 
 

@@ -28,10 +28,13 @@ from likewise.answers.sqlite_files import is_frozen, sqlite_file
 from likewise.answers.standing import VERDICTS, Entry
 from likewise.answers.standing import Answer as Answer
 from likewise.answers.standing import Verdict as Verdict
-from likewise.answers.tables import answers_table, connect, create_tables
+from likewise.answers.tables import answers_table, connect
+from likewise.answers.upgrades import create_tables
 from likewise.errors import DiskFull, LikewiseError
 from likewise.files import is_full
 from likewise.workspace import Workspace
+
+_MOMENT = "REPEATABLE READ"
 
 
 class AnswerStore:
@@ -54,7 +57,7 @@ class AnswerStore:
         file = sqlite_file(url)
         frozen = file is not None and is_frozen(file)
         with self.reading() if frozen else self.writing() as connection:
-            create_tables(connection)
+            create_tables(connection, may_write=not frozen)
 
     def __enter__(self) -> "AnswerStore":
         return self
@@ -98,6 +101,17 @@ class AnswerStore:
     def reading(self) -> Iterator[Connection]:
         """One transaction that reads."""
         with self._explaining(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """One transaction that reads one moment, however long it takes."""
+        options = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": _MOMENT}
+        with (
+            self._explaining(),
+            self._engine.connect().execution_options(**options) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     @contextmanager

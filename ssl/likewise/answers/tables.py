@@ -21,19 +21,14 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     event,
-    insert,
-    inspect,
-    select,
     text,
-    update,
 )
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.types import TypeDecorator
 
 from likewise.answers.sqlite_files import open_file, prepare, require_still_there, sqlite_file
-from likewise.errors import LikewiseError
 
-FORMAT = 2
+FORMAT = 3
 _CONNECTIONS = 20
 """Kept open at most; twice as many may be in use at once."""
 _WRITERS = 0x11CE415E
@@ -83,10 +78,18 @@ answers_table = Table(
     Column("fingerprint", Text, nullable=False),
     Column("undoes", Integer, ForeignKey("answers.number"), unique=True),
     Column("screen", Text, nullable=False, server_default=""),  # what was answered at once
+    Column("digest", Text, nullable=False),  # of this row and the one before: see `chain`
     Index("answers_by_annotator", "annotator", "number"),
     Index("answers_by_pair", "a", "b", "annotator"),
     Index("answers_by_screen", "screen", "annotator"),
     sqlite_autoincrement=True,
+)
+
+seal_table = Table(
+    "answers_seal",  # one row: which answer is the last
+    metadata,
+    Column("number", Integer, nullable=False),
+    Column("digest", Text, nullable=False),
 )
 
 screens_table = Table(
@@ -154,37 +157,3 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
     elif connection.dialect.name == "postgresql" and writes == "answers":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _WRITERS})
-
-
-def create_tables(connection: Connection) -> None:
-    """Make the tables unless they are there; bring those of format 1 up to date.
-
-    Raises:
-        LikewiseError: a newer version of Likewise made them.
-    """
-    format_table.create(connection, checkfirst=True)
-    found = connection.execute(select(format_table.c.format)).scalar()
-    if found is None:
-        metadata.create_all(connection)
-        connection.execute(insert(format_table).values(format=FORMAT))
-    elif found == 1:
-        _upgrade(connection)
-    elif found != FORMAT:
-        raise LikewiseError(
-            f"the answers have format {found}, this version of Likewise reads format {FORMAT}; "
-            "upgrade with `pip install -U likewise`"
-        )
-
-
-def _upgrade(connection: Connection) -> None:
-    """From format 1, where a screen was one pair: answers stay, what was on screens is let go."""
-    connection.execute(text("DROP TABLE IF EXISTS leases"))
-    connection.execute(text("DROP INDEX IF EXISTS answers_by_pair"))
-    connection.execute(text("ALTER TABLE answers ADD COLUMN screen TEXT NOT NULL DEFAULT ''"))
-    connection.execute(update(answers_table).values(screen=answers_table.c.token))
-    metadata.create_all(connection)
-    known = {each["name"] for each in inspect(connection).get_indexes("answers")}
-    for index in answers_table.indexes:
-        if index.name not in known:
-            index.create(connection)
-    connection.execute(update(format_table).values(format=FORMAT))

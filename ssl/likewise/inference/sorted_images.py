@@ -176,8 +176,8 @@ class GroupsFound(Displayed):
         ]
         if told.checked:
             lines.append(
-                f"checked by {told.checked:,} answers that nothing learns from, on pairs told to "
-                f"be in one group: {told.agreed:,} agree"
+                f"checked by {counted(told.checked, 'answer')} that nothing learns from, on pairs "
+                f"told to be in one group: {told.agreed:,} agree"
             )
         if self.waiting:
             lines.append(

@@ -104,3 +104,25 @@ def load_model(file: Path) -> Backbone:
     if fingerprint_of(backbone) != metadata["fingerprint"]:
         raise LikewiseError(f"{file} is damaged (its fingerprint does not match); train it again")
     return backbone.eval()
+
+
+def largest_difference(one: Path, other: Path) -> float | None:
+    """The largest between two numbers of the same place; None if the files hold other shapes.
+
+    Raises:
+        LikewiseError: a file cannot be read.
+    """
+    try:
+        first, second = safetensors.torch.load_file(one), safetensors.torch.load_file(other)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise LikewiseError(f"could not compare {one} and {other}: {reason_of(error)}") from error
+    if {key: each.shape for key, each in first.items()} != {
+        key: each.shape for key, each in second.items()
+    }:
+        return None
+    gaps = (
+        (first[key].double() - second[key].double()).abs().max().item()
+        for key in first
+        if first[key].numel()
+    )
+    return float(max(gaps, default=0.0))

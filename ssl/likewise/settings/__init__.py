@@ -22,8 +22,11 @@ from likewise.settings.gallery import (
 )
 from likewise.settings.images import Ingest, Sample, Views
 from likewise.settings.labelling import (
+    AnswersBackup,
     AnswersExport,
     AnswersImport,
+    AnswersRestore,
+    AnswersVerify,
     Label,
     PeopleAdd,
     PeopleList,
@@ -41,6 +44,7 @@ from likewise.settings.learning import (
     Loss,
     Pretrain,
     Report,
+    Rerun,
     Status,
 )
 from likewise.settings.retrieval import Search, Verify
@@ -48,8 +52,11 @@ from likewise.settings.sorting import Duplicates, Groups
 
 __all__ = [
     "Adopt",
+    "AnswersBackup",
     "AnswersExport",
     "AnswersImport",
+    "AnswersRestore",
+    "AnswersVerify",
     "Common",
     "Compile",
     "Demo",
@@ -77,6 +84,7 @@ __all__ = [
     "Preset",
     "Pretrain",
     "Report",
+    "Rerun",
     "Sample",
     "Search",
     "Simulate",

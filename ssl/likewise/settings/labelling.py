@@ -32,6 +32,8 @@ class Label(Common):
     similar pairs), random."""
     second_share: float = 0.1
     """Share of the answered pairs (0 to 1) that a second person is shown, unaware of it."""
+    readers: int = 2
+    """By how many people these pairs are answered in all: with --second-share 1 every pair."""
     refresh: int = 0
     """After so many new answers, 25 for example, teach a new head in the background and propose
     pairs with it. 0: never."""
@@ -89,6 +91,32 @@ class AnswersImport(Common):
     """Who answered, where the file does not say."""
     gold: bool = False
     """The verdicts are known truths: they settle their pairs and test the people who answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersVerify(Common):
+    """Look whether every row of answers is as it was written."""
+
+    file: Positional[Path | None] = None
+    """A backup to look at. [default: the answers of the workspace]"""
+    noted: str | None = None
+    """Digest of a row that was the last one once: it must still be there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersBackup(Common):
+    """Write all answers, and who may sign in, to one file, while people go on."""
+
+    file: Positional[Path]
+    """File to write (SQLite, also of answers in PostgreSQL). It replaces an older one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswersRestore(Common):
+    """Add what a backup holds and the workspace does not; nothing is replaced."""
+
+    file: Positional[Path]
+    """File that `likewise answers backup` wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)

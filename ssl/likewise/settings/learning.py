@@ -171,6 +171,16 @@ class Finetune(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rerun(Common):
+    """Train a run anew as its config.json says, and say whether the weights are equal."""
+
+    run: Positional[str]
+    """Name of the run."""
+    name: str | None = None
+    """Name of the new run. [default: the old one's with -again]"""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate(Common):
     """Compare every model of the workspace on a known truth."""
 

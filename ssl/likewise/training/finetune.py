@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
+from likewise.answers.ledger import Ledger
 from likewise.answers.reserved import reserved, trainable
 from likewise.answers.standing import Answer
 from likewise.answers.store import open_answers
@@ -19,6 +21,17 @@ from likewise.training.head_step import teach_head
 from likewise.workspace import Workspace
 
 
+@dataclass(frozen=True)
+class AsOf:
+    """The answers that an older run learnt from."""
+
+    moment: datetime
+    """When it began."""
+    digest: str
+    """Of what it took from them."""
+    run: str
+
+
 def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
     """Tune a pretrained model on what people agreed on; go on if the run was interrupted.
 
@@ -31,14 +44,30 @@ def finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
     """
     _check(settings)
     with together():
-        return _finetune(workspace, settings)
+        return _finetune(workspace, settings, None)
 
 
-def _finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
+def finetune_as_of(workspace: Workspace, settings: Finetune, as_of: AsOf) -> Finetuned:
+    """The same with the answers of another day, however many were given since.
+
+    Raises:
+        UsageError: a setting makes no sense, or no such model.
+        LikewiseError: the answers of that day are not there any more, or the training failed.
+    """
+    _check(settings)
+    return _finetune(workspace, settings, as_of)
+
+
+def _finetune(workspace: Workspace, settings: Finetune, as_of: AsOf | None) -> Finetuned:
     images = open_images(workspace.require())
     parent = finished_run(workspace, settings.model, UNTAUGHT)
-    settled, standing = from_first(lambda: _given(workspace))
+    settled, standing = from_first(lambda: _given(workspace, as_of))
     answers = answers_to_learn(images, settled, standing)
+    if as_of is not None and _digest(answers) != as_of.digest:
+        raise LikewiseError(
+            f"the answers that {as_of.run} learnt from are not those that the workspace had then: "
+            "some came from a file since, or are about images that are gone or held out now"
+        )
     if len(answers) < FEWEST_ANSWERS:
         raise LikewiseError(
             f"{len(answers)} similar or dissimilar answers are too few to learn from (at least "
@@ -71,10 +100,12 @@ def _finetune(workspace: Workspace, settings: Finetune) -> Finetuned:
             raise
 
 
-def _given(workspace: Workspace) -> tuple[Sequence[Answer], Sequence[Answer]]:
+def _given(workspace: Workspace, as_of: AsOf | None) -> tuple[Sequence[Answer], Sequence[Answer]]:
     """One answer per pair, and one per pair and annotator."""
     with open_answers(workspace) as store:
-        return store.settled(), store.current()
+        history = store.history()
+    ledger = Ledger(each for each in history if as_of is None or each.time <= as_of.moment)
+    return ledger.settled(), ledger.standing.answers()
 
 
 def answers_to_learn(

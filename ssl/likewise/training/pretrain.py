@@ -87,6 +87,20 @@ def _digest(images: Images, rows: Rows) -> str:
     return hashlib.blake2b("".join(images.ids[rows]).encode(), digest_size=16).hexdigest()
 
 
+def require_same_images(workspace: Workspace, run: Run) -> None:
+    """Raise unless a run would be trained on the images that it was trained on.
+
+    Raises:
+        LikewiseError: it would not.
+    """
+    images = open_images(workspace.require())
+    if run.settings["images"] != _digest(images, np.flatnonzero(~images.held_out)):
+        raise LikewiseError(
+            f"{workspace.path} does not hold the images that {run.name} was trained on: some were "
+            "added, removed or held out since; `likewise pretrain` trains on those of today"
+        )
+
+
 class _Pretraining:
     """One call of `pretrain`: the pieces, built in order, and the loss that uses them."""
 
