@@ -115,8 +115,8 @@ def test_a_model_survives_the_disk_and_damage_is_told(tmp_path: Path) -> None:
     file.write_bytes(flipped)
     with pytest.raises(LikewiseError, match="damaged"):
         load_model(file)
-    file.write_bytes(flipped[:100])
-    with pytest.raises(LikewiseError, match="damaged"):
+    file.write_bytes(flipped[:100])  # with or without the seal: the header has no fixed order
+    with pytest.raises(LikewiseError, match="damaged|could not read"):
         load_model(file)
 
 
