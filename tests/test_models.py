@@ -116,7 +116,7 @@ def test_a_model_survives_the_disk_and_damage_is_told(tmp_path: Path) -> None:
     with pytest.raises(LikewiseError, match="damaged"):
         load_model(file)
     file.write_bytes(flipped[:100])  # with or without the seal: the header has no fixed order
-    with pytest.raises(LikewiseError, match="damaged|could not read"):
+    with pytest.raises(LikewiseError, match=r"damaged|could not read"):
         load_model(file)
 
 

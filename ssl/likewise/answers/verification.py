@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, func, select, text
+from sqlalchemy import Connection, Engine, column, create_engine, func, select, table, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -19,7 +19,11 @@ from likewise.notebook import Displayed
 from likewise.settings import AnswersVerify
 from likewise.workspace import Workspace
 
-_AS_STORED = text(f"SELECT {', '.join(COVERED)}, digest FROM answers ORDER BY number")
+_AS_STORED = (
+    select(*map(column, COVERED), column("digest"))
+    .select_from(table("answers"))
+    .order_by(column("number"))
+)
 """Untouched by any type of ours: what is no time or number is to be seen as well."""
 _AT_ONCE = 10_000
 _TOLD = 3
