@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,7 +111,10 @@ def test_a_rerun_gives_equal_weights_and_says_when_not(
     assert other.difference == pytest.approx(0.25)
     assert "weights differ by up to 0.25" in other.as_text()
     assert "--threads" in other.as_text()
-    with pytest.raises(LikewiseError, match="gone"):  # its parent is another model now
+    assert workspace.rerun("finetune-1", name="adopted").same, "others have its parent's weights"
+    for name in ("pretrain-1-again", "pretrain-1-again-2", "other"):
+        shutil.rmtree(workspace.runs / name)
+    with pytest.raises(LikewiseError, match="gone"):
         workspace.rerun("finetune-1", name="orphan")
 
 
