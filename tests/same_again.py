@@ -1,6 +1,6 @@
 """The whole loop in small, and everything that came of it, as JSON.
 
-python -m tests.same_again FOLDER IMAGES SEED
+python -m tests.same_again FOLDER IMAGES SEED [deep]
 """
 
 import json
@@ -17,7 +17,7 @@ from likewise.answers.store import AnswerStore, open_answers
 from likewise.neighbours.vectors import load_embeddings
 
 SETTLED: dict[str, Any] = {"threads": 1, "precision": "float32", "device": "cpu"}
-EPOCHS = 2
+EPOCHS = 1
 
 
 def asked(folder: Path, seed: int) -> list[Any]:
@@ -38,36 +38,38 @@ def asked(folder: Path, seed: int) -> list[Any]:
     return found
 
 
-def everything(folder: Path, images: Path, seed: int) -> dict[str, Any]:
-    """Run all of it; times and speeds are left out."""
+def everything(folder: Path, images: Path, seed: int, deep: bool) -> dict[str, Any]:
+    """Run it, with ``deep`` all of it; times and speeds are left out."""
     workspace = likewise.Workspace(folder)
     workspace.ingest(images, workers=1)
     pretrained = workspace.pretrain(epochs=EPOCHS, batch_size=16, seed=seed, workers=0, **SETTLED)
-    embed = dict(SETTLED)
-    workspace.embed(**embed)
-    workspace.simulate(budget=60, noise=0.05, seed=seed)
+    workspace.embed(**SETTLED)
+    workspace.simulate(budget=40, noise=0.05, seed=seed)
     tuned = workspace.finetune(seed=seed, **SETTLED)
-    deep = workspace.finetune(
-        depth="backbone", steps=4, seed=seed, workers=0, model=pretrained.run.name, **SETTLED
-    )
-    workspace.embed(model=pretrained.run.name, **embed)
     with open_answers(workspace) as store:
         answers = [
             (*each.pair, each.verdict, each.strategy, each.score) for each in store.current()
         ]
-    return {
+    found: dict[str, Any] = {
         "pretrained": pretrained.fingerprint,
         "loss": [row["loss"] for row in pretrained.metrics],
         "answers": answers,
         "asked": asked(folder, seed),
         "tuned": [tuned.fingerprint, tuned.kept, tuned.blend, tuned.before, tuned.after],
-        "deep": [deep.fingerprint, deep.kept, deep.before, deep.after],
-        "evaluated": workspace.evaluate(bootstrap=20).as_json(),
-        "groups": workspace.groups().as_json(),
     }
+    if deep:
+        net = workspace.finetune(
+            depth="backbone", steps=4, seed=seed, workers=0, model=pretrained.run.name, **SETTLED
+        )
+        workspace.embed(model=pretrained.run.name, **SETTLED)
+        found["net"] = [net.fingerprint, net.kept, net.before, net.after]
+        found["evaluated"] = workspace.evaluate(bootstrap=20).as_json()
+        found["groups"] = workspace.groups().as_json()
+    return found
 
 
 if __name__ == "__main__":
-    found = everything(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    given = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    found = everything(*given, deep="deep" in sys.argv[4:])
     told = json.dumps(found, sort_keys=True).replace(sys.argv[1], "WORKSPACE")
     sys.stdout.write(told)

@@ -16,6 +16,7 @@ import likewise
 from likewise.answers.store import NewAnswer, open_answers
 from likewise.errors import LikewiseError, UsageError
 from likewise.models.model_files import load_model, save_model
+from likewise.models.runs import read_config
 from likewise.seals import write_sealed_json
 from tests.breaking import Figure, times
 from tests.same_again import SETTLED, everything
@@ -36,9 +37,12 @@ def classes(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def elsewhere(folder: Path, images: Path, seed: int, hashes: int) -> dict[str, Any]:
+def elsewhere(
+    folder: Path, images: Path, seed: int, hashes: int, deep: bool = False
+) -> dict[str, Any]:
     """What another process finds, whose sets and dictionaries are in another order."""
     command = [sys.executable, "-m", "tests.same_again", str(folder), str(images), str(seed)]
+    command += ["deep"] * deep
     environment = {**os.environ, "PYTHONHASHSEED": str(hashes)}
     said = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE)
     found: dict[str, Any] = json.loads(said.stdout)
@@ -54,8 +58,8 @@ def test_the_same_seed_asks_and_finds_the_same(
     different: list[str] = []
     compared = 0
     for seed in range(times):
-        one = elsewhere(tmp_path / f"one-{seed}", classes, seed, hashes=1)
-        other = elsewhere(tmp_path / f"other-{seed}", classes, seed, hashes=2)
+        one = elsewhere(tmp_path / f"one-{seed}", classes, seed, 1, deep=times > 1)
+        other = elsewhere(tmp_path / f"other-{seed}", classes, seed, 2, deep=times > 1)
         compared += len(one["answers"]) + len(one["asked"])
         different += [f"{key} of seed {seed}" for key in one if one[key] != other[key]]
     figure(
@@ -68,23 +72,26 @@ def test_the_same_seed_asks_and_finds_the_same(
 
 
 def changed_run(workspace: likewise.Workspace, name: str, **changes: Any) -> None:
-    file = workspace.runs / name / "config.json"
-    saved = json.loads(file.read_text())
-    saved["settings"] |= changes
-    write_sealed_json(file, saved)
+    """What somebody else's version, or the same one at another time, might have noted."""
+    saved = read_config(workspace.runs / name)
+    kept = saved["settings"] | changes
+    saved["settings"] = {key: value for key, value in kept.items() if value is not None}
+    write_sealed_json(workspace.runs / name / "config.json", saved)
 
 
 @pytest.mark.breaking
+@times(reduced=2, full=3)
 def test_a_rerun_gives_equal_weights_and_says_when_not(
-    tmp_path: Path, classes: Path, figure: Figure
+    tmp_path: Path, classes: Path, figure: Figure, times: int
 ) -> None:
-    everything(tmp_path / "w", classes, 0)
+    everything(tmp_path / "w", classes, 0, deep=times > 2)
     workspace = likewise.Workspace(tmp_path / "w")
     with open_answers(workspace) as store:  # people go on, and take something back
         store.undo("simulated")
         ids = [str(each) for each in workspace.images().ids]
         store.add([NewAnswer(ids[0], each, "dissimilar", "ada") for each in ids[1:9]])
-    reran = {name: workspace.rerun(name) for name in ("pretrain-1", "finetune-1", "finetune-2")}
+    names = ("pretrain-1", "finetune-1", "finetune-2")[:times]
+    reran = {name: workspace.rerun(name) for name in names}
     figure(f"{sum(each.same for each in reran.values())} of {len(reran)} reruns equal to the bit")
     for name, each in reran.items():
         assert each.same, (name, each)
@@ -104,9 +111,10 @@ def test_a_rerun_gives_equal_weights_and_says_when_not(
     assert other.difference == pytest.approx(0.25)
     assert "weights differ by up to 0.25" in other.as_text()
     assert "--threads" in other.as_text()
-    for again in workspace.runs.glob("pretrain-1-again*"):  # the same model
-        shutil.rmtree(again)
-    with pytest.raises(LikewiseError, match="gone"):  # its parent is another model now
+    assert workspace.rerun("finetune-1", name="adopted").same, "others have its parent's weights"
+    for name in ("pretrain-1-again", "pretrain-1-again-2", "other"):
+        shutil.rmtree(workspace.runs / name)
+    with pytest.raises(LikewiseError, match="gone"):
         workspace.rerun("finetune-1", name="orphan")
 
 
@@ -119,13 +127,9 @@ def test_what_cannot_be_run_again_is_told_before_it_starts(tmp_path: Path, class
     changed_run(workspace, "pretrain-1", tea="green")
     with pytest.raises(LikewiseError, match="trained with tea, which this version"):
         workspace.rerun("pretrain-1")
-    changed_run(workspace, "pretrain-1", tea="green")
+    changed_run(workspace, "pretrain-1", tea=None)
     Image.new("RGB", (32, 32), "red").save(classes / "kind-0" / "new.png")
     workspace.ingest(classes, workers=1)
-    file = workspace.runs / "pretrain-1" / "config.json"
-    saved = json.loads(file.read_text())
-    del saved["settings"]["tea"]
-    write_sealed_json(file, saved)
     with pytest.raises(LikewiseError, match="does not hold the images"):
         workspace.rerun("pretrain-1")
     (workspace.runs / "pretrain-1" / "model.safetensors").unlink()

@@ -51,12 +51,12 @@ class Shares:
     """By how many people the pairs of that share are answered in all."""
 
     def may_check(self, ordinary: Sequence[bool]) -> bool:
-        """Whether the next screen may be a check: at most every third, or more where more is due.
+        """Whether the next screen may be a check: at most every third, or more where three or more are to read.
 
         ``ordinary`` says which of the last screens were no checks, newest first.
         """
         wanted = self.second * (self.readers - 1)
-        if wanted <= 1 / (_EVERY - 1):
+        if self.readers == 2 or wanted <= 1 / (_EVERY - 1):
             return len(ordinary) >= _EVERY - 1 and all(ordinary[: _EVERY - 1])
         return any(ordinary[: math.ceil(wanted)])
 

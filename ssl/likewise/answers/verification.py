@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, column, create_engine, func, select, table, text
+from sqlalchemy import Connection, Engine, Select, column, create_engine, func, select, table, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -19,7 +19,7 @@ from likewise.notebook import Displayed
 from likewise.settings import AnswersVerify
 from likewise.workspace import Workspace
 
-_AS_STORED = (
+_AS_STORED: Select[Any] = (
     select(*map(column, COVERED), column("digest"))
     .select_from(table("answers"))
     .order_by(column("number"))
