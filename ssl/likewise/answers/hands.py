@@ -51,7 +51,7 @@ class Shares:
     """By how many people the pairs of that share are answered in all."""
 
     def may_check(self, ordinary: Sequence[bool]) -> bool:
-        """Whether the next screen may be a check: at most every third, or more where three or more are to read.
+        """Whether the next screen may be a check: every third, or more where three or more read.
 
         ``ordinary`` says which of the last screens were no checks, newest first.
         """

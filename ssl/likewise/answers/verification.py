@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, column, create_engine, func, select, table, text
+from sqlalchemy import (
+    ColumnClause,
+    Connection,
+    Engine,
+    column,
+    create_engine,
+    func,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
@@ -19,11 +29,8 @@ from likewise.notebook import Displayed
 from likewise.settings import AnswersVerify
 from likewise.workspace import Workspace
 
-_AS_STORED: Select[Any] = (
-    select(*map(column, COVERED), column("digest"))
-    .select_from(table("answers"))
-    .order_by(column("number"))
-)
+_COLUMNS: list[ColumnClause[Any]] = [column(each) for each in (*COVERED, "digest")]
+_AS_STORED = select(*_COLUMNS).select_from(table("answers")).order_by(column("number"))
 """Untouched by any type of ours: what is no time or number is to be seen as well."""
 _AT_ONCE = 10_000
 _TOLD = 3
