@@ -14,6 +14,7 @@ import os
 import random
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,8 @@ def measure(
     """Let so many people answer, ``pause`` seconds each, at the server of a workspace."""
     os.environ["LIKEWISE_WORKSPACE"] = str(workspace.path)  # whose secret signs the passes
     load = Load(people, pause, seconds)
-    asyncio.run(_crowd(load, url, process))
+    with ThreadPoolExecutor(1) as own:  # this thread may have a loop of its own
+        own.submit(asyncio.run, _crowd(load, url, process)).result()
     return load
 
 

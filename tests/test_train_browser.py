@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from likewise.interpreter import module_command
 from likewise.jobs.control import stop
 from likewise.jobs.job import jobs_of
 from likewise.workspace import Workspace
@@ -35,7 +36,7 @@ def page(context: BrowserContext) -> Page:
 @pytest.fixture
 def served(workspace: Workspace) -> Iterator[Server]:
     server = Server(workspace, LIKEWISE_GATE="open")
-    server.command[1:3] = ["-c", APP]
+    server.command[1 : len(module_command("streamlit"))] = ["-c", APP]
     with server:
         yield server
     for job in jobs_of(workspace):  # it outlives the app, and a test that failed
