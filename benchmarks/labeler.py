@@ -99,9 +99,9 @@ def fill_answers(workspace: Workspace, count: int) -> None:
 
 
 def megabytes(process: int) -> float:
-    """Resident memory of a process."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGESIZE") / 2**20
+    """Resident memory of a process, without the files that it maps: those the system may forget."""
+    _, resident, shared, *_ = map(int, Path(f"/proc/{process}/statm").read_text().split())
+    return (resident - shared) * os.sysconf("SC_PAGESIZE") / 2**20
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from benchmarks.labeler_server import running
 from likewise.workspace import Workspace
 from likewise_labeler.passes import issue
 
-WARM = 0.2
+WARM = 0.5
 """Share of the time after which memory should not grow any more."""
 EVERY = 5.0
 """Seconds between two looks at memory."""
