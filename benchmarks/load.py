@@ -1,6 +1,6 @@
 """How the labeler bears many people at once: each with a page of their own, pictures and pauses.
 
-    python -m benchmarks.load [--people 25] [--pause 2] [--minutes 8] [--images 2000]
+    python -m benchmarks.load [--people 25] [--pause 2] [--minutes 8] [--images 10000]
 
 Every person opens a session of Streamlit over its websocket, fetches the pictures of each screen as
 a browser does (once), looks, and answers. Timed is an answer's way to the server and back with the
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=25)
     parser.add_argument("--pause", type=float, default=2.0)
     parser.add_argument("--minutes", type=float, default=8.0)
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "labeler")
     options = parser.parse_args()
     workspace = make_workspace(options.folder, options.images)

@@ -55,7 +55,6 @@ class Person:
 
 @pytest.mark.breaking
 @times(reduced=10, full=200)
-@pytest.mark.timeout(3000)
 def test_dropped_sockets_and_killed_servers_lose_and_double_nothing(
     server: Server, figure: Figure, times: int
 ) -> None:

@@ -64,7 +64,6 @@ def wait_for_replies(count: int, folder: Path) -> None:
 
 @pytest.mark.breaking
 @times(reduced=8, full=500)
-@pytest.mark.timeout(1800)
 def test_killed_writers_lose_no_acknowledged_answer(
     tmp_path: Path, figure: Figure, times: int
 ) -> None:
@@ -85,7 +84,6 @@ def test_killed_writers_lose_no_acknowledged_answer(
 
 @pytest.mark.breaking
 @times(reduced=2, full=50)
-@pytest.mark.timeout(1800)
 def test_a_server_that_stops_at_once_loses_no_acknowledged_answer(
     durable_postgresql: PostgreSQL, tmp_path: Path, figure: Figure, times: int
 ) -> None:
@@ -175,7 +173,6 @@ class Trace:
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @times(reduced=20, full=1000)
-@pytest.mark.timeout(1200)
 def test_the_disk_is_asked_before_an_answer_is_acknowledged(
     request: pytest.FixtureRequest, tmp_path: Path, figure: Figure, kind: str, times: int
 ) -> None:

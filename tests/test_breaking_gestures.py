@@ -108,7 +108,6 @@ class Gesturer:
 
 @pytest.mark.breaking
 @times(reduced=24, full=1000)
-@pytest.mark.timeout(3000)
 def test_a_gesture_sent_many_times_is_one_answer(many: Server, figure: Figure, times: int) -> None:
     with open_answers(many.workspace) as store:
         store.retract([each.number for each in store.current()], "nobody")
@@ -165,7 +164,6 @@ GESTURES = """async ([count, seed]) => {
 @pytest.mark.browser
 @pytest.mark.breaking
 @times(reduced=14, full=1000)
-@pytest.mark.timeout(3000)
 def test_a_gesture_in_the_browser_is_one_answer_to_what_was_seen(
     many: Server, context: BrowserContext, figure: Figure, times: int
 ) -> None:

@@ -156,7 +156,6 @@ class Both:
 
 @pytest.mark.breaking
 @times(reduced=250, full=100_000)
-@pytest.mark.timeout(3000)
 def test_random_operations_leave_what_a_slow_model_says(
     database_url: str, figure: Figure, times: int
 ) -> None:
@@ -381,7 +380,6 @@ def tokens_in(connection: Connection) -> set[str]:
 
 @pytest.mark.breaking
 @times(reduced=4, full=200)
-@pytest.mark.timeout(1200)
 def test_a_backup_while_ten_people_answer_holds_all_and_restores(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure, times: int
 ) -> None:

@@ -56,7 +56,6 @@ def outcomes_of(contents: Iterator[bytes], folder: Path, **options: float) -> It
 
 
 @pytest.mark.breaking
-@pytest.mark.timeout(3600)
 @times(2_000, 100_000)
 def test_mutated_images_cost_a_row_each(
     times: int, tmp_path: Path, notes: Path, figure: Figure
@@ -88,7 +87,6 @@ BOMBS = bad_images.bombs()
 
 
 @pytest.mark.breaking
-@pytest.mark.timeout(1200)
 @times(5, len(BOMBS))
 def test_bombs_are_bounded(times: int, tmp_path: Path, notes: Path, figure: Figure) -> None:
     names = list(BOMBS)[:times]
@@ -251,7 +249,6 @@ class Restless(threading.Thread):
 
 
 @pytest.mark.breaking
-@pytest.mark.timeout(1800)
 @times(2, 60)
 def test_files_that_change_while_they_are_read(
     times: int, tmp_path: Path, workspace: Workspace, picture: Picture, figure: Figure

@@ -110,7 +110,6 @@ def assert_index(embeddings: Embeddings, products: Float32[np.ndarray, "N N"]) -
 @pytest.mark.breaking
 @pytest.mark.parametrize("kind", ["FAISS", "Milvus Lite"])
 @times(reduced=60, full=10_000)
-@pytest.mark.timeout(3000)
 def test_random_changes_and_searches_are_those_of_a_slow_loop(
     workspace: Workspace, milvus_file: Path, figure: Figure, kind: str, times: int
 ) -> None:

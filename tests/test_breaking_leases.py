@@ -97,7 +97,6 @@ class Crowd:
 
 @pytest.mark.breaking
 @times(reduced=15, full=10_000)
-@pytest.mark.timeout(3000)
 def test_whoever_leaves_every_pair_is_read_three_times_and_none_doubled(
     database_url: str, figure: Figure, times: int
 ) -> None:

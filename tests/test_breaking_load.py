@@ -29,7 +29,7 @@ KILOBYTES_AN_ANSWER = 8.0
 def test_a_crowd_is_answered_quickly_and_without_errors(
     tmp_path: Path, figure: Figure, people: int, pause: float, seconds: float, within: float | None
 ) -> None:
-    workspace = make_workspace(tmp_path, 2000 if within else 100)
+    workspace = make_workspace(tmp_path, 10_000 if within else 100)
     with running(workspace) as (url, process):
         load = measure(workspace, url, process, people, pause, seconds)
     took = f"p50 {load.at(50):.0f} ms, p95 {load.at(95):.0f} ms, the longest {load.at(100):.0f} ms"

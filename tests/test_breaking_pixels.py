@@ -182,7 +182,6 @@ def _small(random: np.random.Generator) -> bytes:
 
 
 @pytest.mark.breaking
-@pytest.mark.timeout(1800)
 @times(60, 1_000)
 def test_changed_files_are_noticed(
     times: int, tmp_path: Path, workspace: Workspace, figure: Figure

@@ -51,7 +51,6 @@ def elsewhere(
 
 @pytest.mark.breaking
 @times(reduced=1, full=10)
-@pytest.mark.timeout(3000)
 def test_the_same_seed_asks_and_finds_the_same(
     tmp_path: Path, classes: Path, figure: Figure, times: int
 ) -> None:

@@ -183,7 +183,7 @@ KINDS = [
 
 
 @pytest.mark.breaking
-@times(4, 200)
+@times(2, 200)
 def test_whoever_is_killed_ends_with_the_same_weights(
     times: int, job_of: Callable[[str, tuple[str, ...], int], Job], figure: Figure
 ) -> None:

@@ -94,16 +94,17 @@ class _Interrupts:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.mark.parametrize("views", [2, 3])
-def test_an_interrupted_run_goes_on_exactly(filled: Workspace, views: int) -> None:
-    whole = pretrain(filled, tiny(views=views))
+@pytest.mark.parametrize(("views", "small"), [(2, 0.0), (3, 0.0), (2, 0.4)])
+def test_an_interrupted_run_goes_on_exactly(filled: Workspace, views: int, small: float) -> None:
+    settings = tiny(views=views, small_first=small)
+    whole = pretrain(filled, settings)
     for stop in (2, 2, 3):  # twice within the first epoch of three steps
         with pytest.MonkeyPatch.context() as patch:
             _Interrupts(patch, after=stop)
             with pytest.raises(KeyboardInterrupt):
-                pretrain(filled, tiny(views=views))
+                pretrain(filled, settings)
     assert [run.finished for run in runs_of(filled)] == [True, False]
-    resumed = pretrain(filled, tiny(views=views))
+    resumed = pretrain(filled, settings)
     assert resumed.run.name == "pretrain-2"
     assert resumed.fingerprint == whole.fingerprint
     assert [row["loss"] for row in resumed.metrics] == [row["loss"] for row in whole.metrics]
@@ -335,6 +336,9 @@ def test_a_run_that_fails_at_once_leaves_nothing(
         ({"epochs": 0}, "--epochs"),
         ({"lr": 0.0}, "--lr"),
         ({"image_size": 4}, "--image-size"),
+        ({"small_first": 1.0}, "--small-first"),
+        ({"small_first": 0.5, "image_size": 14}, "images of 7 px"),
+        ({"small_first": 0.5, "backbone": "vit_tiny_patch16_224", "image_size": 32}, "of 16 px"),
         ({"threads": -1}, "--threads"),
         ({"backbone": "resnet81"}, "did you mean"),
         ({"device": "cuda:7"}, "--device"),

@@ -64,6 +64,8 @@ class CoverPlace:
         """The images that were looked at, with their places in coverage order."""
         self._waiting: list[int] = []
         """Places of those that may have to be asked about again: a heap."""
+        self._spent: dict[int, int] = {}
+        """Places about which nothing was left to ask when so many images were known."""
 
     def next(
         self, ledger: Ledger, taken: Collection[Pair], busy: Collection[str] = ()
@@ -92,7 +94,7 @@ class CoverPlace:
         """The next question about the first image in order whose place is not sure."""
         if self._asked is not self.belief.asked:
             self._begin()
-        self._look_again(self._changed)
+        self._look_at_changed(ledger)
         put_off, found = list[int](), None
         while found is None:
             place = self._next_place()
@@ -100,15 +102,17 @@ class CoverPlace:
                 self._patience *= 2  # those that waited get a second chance
                 if self._patience > 2 * len(self.pool.rows):
                     break
-                self._look_again(range(len(self._asked)))
+                self._look_again(range(len(self._asked)), ledger)
                 continue
             image = self._seen[place]
             if image in busy:
                 put_off.append(place)
             elif not self._is_settled(self._asked.nodes.get(image, -1)):
-                found = self._ask(image, ledger, taken, busy)
-                if found is not None or len(taken) > len(ledger.answered()):
+                found, later = self._ask(image, ledger, taken, busy)
+                if found is not None or later:
                     put_off.append(place)
+                else:
+                    self._spent[place] = len(ledger.links.placed())
         for place in put_off:
             heappush(self._waiting, place)
         return found
@@ -126,14 +130,21 @@ class CoverPlace:
         self._passed[self._seen[place]] = place
         return place
 
-    def _look_again(self, nodes: Collection[int]) -> None:
+    def _look_at_changed(self, ledger: Ledger) -> None:
+        for node in self._changed:
+            self._spent.pop(self._passed.get(self._asked.images[node], -1), None)
+        self._look_again(self._changed, ledger)
+        self._changed.clear()
+
+    def _look_again(self, nodes: Collection[int], ledger: Ledger) -> None:
         """Let the images that were passed wait again if their place is not sure any more."""
-        waiting = set(self._waiting)
+        waiting, known = set(self._waiting), len(ledger.links.placed())
         for node in nodes:
             place = self._passed.get(self._asked.images[node])
-            if place is not None and place not in waiting and not self._is_settled(node):
+            if place is None or place in waiting or self._spent.get(place) == known:
+                continue
+            if not self._is_settled(node):
                 heappush(self._waiting, place)
-        self._changed.clear()
 
     def _is_settled(self, node: int) -> bool:
         if node < 0:
@@ -143,37 +154,43 @@ class CoverPlace:
 
     def _ask(
         self, image: str, ledger: Ledger, taken: Collection[Pair], busy: Collection[str]
-    ) -> Proposal | None:
-        """``image`` against the nearest member of the likeliest group that is left to ask."""
+    ) -> tuple[Proposal | None, bool]:
+        """``image`` against the nearest member of the likeliest group that is left to ask.
+
+        And whether there may be one later: somebody looks at it, or has that pair on a screen.
+        """
         belief, row = self.belief, self.pool.positions[image]
         if not belief.asked.images:
             others = (each for each in self.exemplars() if each != image and each not in busy)
             for name in others:
                 if pair_of(image, name) not in taken:
                     there = self.pool.positions[name]
-                    return self.pool.proposal(row, there, _NAME, "A first comparison")
-            return None
+                    return self.pool.proposal(row, there, _NAME, "A first comparison"), False
+            return None, True
         asked, node = belief.asked, belief.asked.nodes.get(image, -1)
         candidates = asked.near(row)
         slots = asked.partition.slots[candidates]
         views = asked.views(np.array([row]))
         odds = views.odds[0, np.searchsorted(views.slots, slots)]
         near = asked.likeness.vectors(candidates) @ self.pool.half_whitened(np.array([row]))[0]
-        unsure = asked.sure[candidates] < _SURE
+        unsure, later = asked.sure[candidates] < _SURE, False
         for place in np.lexsort((-near, unsure, slots, -odds)).tolist():
             name = asked.images[candidates[place]]
-            if name == image or name in busy or pair_of(image, name) in taken:
+            if name == image:
                 continue
             there = self.pool.positions[name]
             relation = ledger.links.relation(image, name)
+            if name in busy or (pair := pair_of(image, name)) in taken:
+                later |= relation is None and (name in busy or pair not in ledger.answered())
+                continue
             if relation is None:
                 size = int(asked.partition.sizes[slots[place]])
                 before = node >= 0 and bool(asked.partition.weights[node])
                 reason = _reason(asked.partition.groups, size, before)
-                return self.pool.proposal(row, there, _NAME, reason)
+                return self.pool.proposal(row, there, _NAME, reason), False
             if belief.noisy and odds[place] > 1 - STOP:
-                return self.pool.proposal(row, there, AUDIT, "Is this really its group?")
-        return None
+                return self.pool.proposal(row, there, AUDIT, "Is this really its group?"), False
+        return None, later
 
 
 def _reason(groups: int, members: int, asked: bool) -> str:

@@ -46,6 +46,9 @@ class Pretrain(Common):
     """Views per image. Above 2 the target is the mean of the other views (FastSiam)."""
     epochs: int = 100
     """Passes over the images."""
+    small_first: float = 0.0
+    """Share of the epochs, 0 to 0.9, that come first and see views of half the side: about a
+    quarter of the work. The last epochs see them whole."""
     batch_size: int = 64
     """Images per step."""
     lr: float = 0.4

@@ -34,6 +34,7 @@ from likewise.settings import Preset, Pretrain, config_of
 from likewise.training import health
 from likewise.training.batches import Request, Rows, divide_cores, epoch_rows
 from likewise.training.checkpoint import arithmetic_of, remove_checkpoints
+from likewise.training.halving import halved, require_half
 from likewise.training.loop import Position, Training, load_checkpoint, train
 from likewise.training.losses import simsiam_loss
 from likewise.training.pretrained import Pretrained
@@ -76,6 +77,8 @@ def _check(settings: Pretrain) -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be at least {least}")
     if settings.threads < 0:
         raise UsageError("--threads must be 0 or more")
+    if not 0 <= settings.small_first <= 0.9:
+        raise UsageError("--small-first must be from 0 to 0.9")
     if settings.lr <= 0:
         raise UsageError("--lr must be above 0")
     if 0 < settings.image_size < 8:
@@ -119,6 +122,9 @@ class _Pretraining:
         with one_of_each_machine_first():
             self.backbone = build_backbone(settings.backbone, image_size=size, init=settings.init)
         self.size = self.backbone.architecture.image_size
+        self.small_epochs = round(settings.small_first * settings.epochs)
+        if self.small_epochs:
+            require_half(self.backbone)
         usual = 2048 if self.backbone.dim >= 512 else 2 * self.backbone.dim
         width = settings.projector_dim or usual
         self.model = SimSiam(self.backbone, width, settings.predictor_dim or width // 4)
@@ -225,6 +231,8 @@ class _Pretraining:
         """SimSiam's loss; all views go through the network as one batch."""
         count, total = len(views), len(request.rows)
         flat = views.flatten(0, 1)
+        if request.epoch < self.small_epochs:
+            flat = halved(flat)
         with self.machine.autocast(), joint_norms():
             z, p = self.forward(flat)
         p, z = (gathered(each.float().reshape(count, -1, each.shape[1]), total) for each in (p, z))
@@ -246,7 +254,7 @@ class _Pretraining:
                 say("--compile on: not with several processes")
             return
         shape = (self.settings.views, self.batch_size, self.size, self.size, 3)
-        request = Request(0, 0, self.rows[: self.batch_size])
+        request = Request(self.small_epochs, 0, self.rows[: self.batch_size])
 
         def attempt(forward: Forward) -> float:
             self.forward = forward
@@ -356,11 +364,13 @@ class _Pretraining:
     def _announce(self, position: Position, there: bool) -> None:
         architecture, count = self.backbone.architecture, ranks.here().count
         each = f"{count} processes with each " if count > 1 else ""
+        small = self.small_epochs
+        first = f", the first {small} at {self.size // 2} px" if small else ""
         makers = "views are made there" if there else f"{self.workers} loader processes"
         say(
             f"{self.stored.name}: {architecture.name} at {self.size} px, "
             f"{len(self.rows):,} images, {self.settings.views} views, "
-            f"{self.settings.epochs} epochs ({self.machine}, {each}"
+            f"{self.settings.epochs} epochs{first} ({self.machine}, {each}"
             f"{self.threads.most} threads, {makers})"
         )
         if position.epoch or position.step:
