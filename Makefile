@@ -32,6 +32,7 @@ install: .venv/.installed
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt || \
 	  $(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
+	@echo "installed; now: source .venv/bin/activate, then: likewise --help"
 
 demo: install
 	$(BIN)/likewise demo

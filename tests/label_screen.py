@@ -17,6 +17,7 @@ VIEW_MS = 320
 """A little more than the shortest view."""
 WIDE = ViewportSize(width=1280, height=720)
 TABLET = ViewportSize(width=820, height=1180)
+PHONE = ViewportSize(width=390, height=844)
 PAINTED = """() => new Promise((done) => requestAnimationFrame(() =>
     requestAnimationFrame(() => setTimeout(done))))"""
 """What was drawn before is painted, and the screen has begun to count how long it is seen."""

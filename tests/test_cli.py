@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from likewise import cli
+from likewise import cli, usage
 from likewise.workspace import Workspace
 
 
@@ -128,6 +128,21 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_says_nothing_of_the_parser_and_its_frame_stays_whole(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        cli.run([*name.split(), "--help"])
+    assert not stop.value.code
+    shown = capsys.readouterr().out
+    assert "None" not in shown
+    assert "(default: )" not in shown
+    assert shown.startswith(f"usage: likewise {name} ")
+    framed = [line for line in shown.splitlines() if line.startswith((" ", "│", "╭", "╰"))]
+    assert len({len(line) for line in framed[:-1]}) == 1  # without a frame the last is stripped
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_has_a_job(name: str) -> None:
     assert callable(cli.job_of(name))
 
@@ -145,12 +160,19 @@ def test_every_command_has_a_job(name: str) -> None:
         ),
         (
             ["finetune", "--hold-out", "x"],
-            "likewise: Error parsing --hold-out: could not convert string to float: 'x'; "
+            "likewise: --hold-out takes a number, not 'x'; "
             "`likewise finetune --help` lists the options\n",
         ),
-        (["search"], "Missing from likewise search: PATH Image file"),
-        (["pretrain", "--epochs", "many"], "--epochs"),
-        (["finetune", "--loss", "magic"], "--loss"),
+        (["ingest", "photos", "--hold-out", "x"], "likewise: --hold-out takes a number, not 'x';"),
+        (["ingest", "photos", "--store-size", "x"], "--store-size takes a whole number, not 'x';"),
+        (["search"], "likewise: PATH is missing: Image file, in the workspace or not."),
+        (["adopt"], "likewise: a word is missing: torchvision or timm name: resnet50,"),
+        (["pretrain", "--epochs", "many"], "likewise: --epochs takes a whole number, not 'many';"),
+        (["pretrain", "--lr"], "likewise: --lr needs a value;"),
+        (
+            ["finetune", "--loss", "magic"],
+            "likewise: --loss takes contrastive, triplet or supcon, not 'magic';",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_2(
@@ -181,7 +203,7 @@ def test_a_frame_of_a_terminal_is_understood_as_one_of_ascii() -> None:
     plain = FRAME.translate({ord(each): "-" if each == "─" else " " for each in "╭╮╰╯│─"})
     plain = plain.replace("- Unrecognized options ---", "Unrecognized options\n---")
     for frame in (FRAME, plain):
-        assert cli._plain(frame, "ingest") == (
+        assert usage.one_line(frame, "ingest") == (
             "Unrecognized options: --holdout; did you mean --hold-out? `likewise ingest --help` "
             "lists the options"
         )

@@ -21,6 +21,7 @@ from likewise import cli
 from likewise.answers.ledger import Ledger
 from likewise.answers.standing import Answer, Entry, Verdict
 from likewise.answers.store import NewAnswer, open_answers
+from likewise.errors import LikewiseError
 from likewise.images.ingest import ingest
 from likewise.images.store import open_images
 from likewise.inference import linkage, near
@@ -228,6 +229,8 @@ def test_people_have_the_last_word(twice: Workspace) -> None:
 def test_exact_needs_no_embeddings(twice: Workspace) -> None:
     shutil.rmtree(twice.embeddings)
     before = sorted((twice.path.parent / "in").iterdir())
+    with pytest.raises(LikewiseError, match="equal bytes alone: `likewise duplicates --exact`"):
+        Api(twice.path).duplicates()
     found = Api(twice.path).duplicates(exact=True).as_json()
     assert [len(group) for group in found["groups"]] == [2]
     assert (found["model"], found["threshold"]) == (None, None)

@@ -132,7 +132,7 @@ def test_unknown_is_an_answer_and_the_command_speaks_the_contract(
     assert (closed["closed_set"], closed["threshold"]) == (True, None)
     assert run(embedded, "classify", tmp_path / "in") == 0
     text = capsys.readouterr().out
-    assert f"24 images: {24 - names.count('unknown')} of 1 class" in text
+    assert f"24 images: {24 - names.count('unknown')} named (1 class)" in text
     assert "unknown (nearest: zwölf / 12)" in text
 
 

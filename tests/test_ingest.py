@@ -615,7 +615,7 @@ def test_sources_without_images_leave_no_workspace(workspace: Workspace, tmp_pat
     ):
         run(workspace, source)
     (source / "d.png").write_text("text")
-    with pytest.raises(LikewiseError, match=r"none of the 1 files .*d\.png: not an image"):
+    with pytest.raises(LikewiseError, match=r"d\.png: not an image"):
         run(workspace, source)
     with pytest.raises(LikewiseError, match="does not exist"):
         run(workspace, tmp_path / "elsewhere")
@@ -628,7 +628,7 @@ def test_failing_ingest_leaves_an_empty_workspace_that_was_there(
     workspace.create()
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"")
-    with pytest.raises(LikewiseError, match="none of the 1 files"):
+    with pytest.raises(LikewiseError, match=r"a\.png: empty file"):
         run(workspace, tmp_path / "in")
     assert workspace.exists()
 

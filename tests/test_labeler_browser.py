@@ -10,6 +10,7 @@ from likewise.answers.standing import Answer
 from likewise.answers.store import open_answers
 from likewise.workspace import Workspace
 from tests.label_screen import (
+    PHONE,
     TABLET,
     WIDE,
     open_screen,
@@ -219,7 +220,7 @@ def test_zoom_flicker_and_difference(page: Page) -> None:
 @pytest.mark.parametrize("mode", ["pair", "grid", "group"])
 def test_everything_fits(context: BrowserContext, server: Server, mode: str) -> None:
     page = open_screen(context, server, mode=mode)
-    for size in (WIDE, TABLET):
+    for size in (WIDE, TABLET, PHONE):
         page.set_viewport_size(size)
         shown(page)
         heights = page.evaluate(
@@ -231,7 +232,7 @@ def test_everything_fits(context: BrowserContext, server: Server, mode: str) -> 
         assert visible.count() >= 8
         for each in visible.all():
             expect(each).to_be_in_viewport(ratio=0.99)
-        least = {"pair": 300, "grid": 90, "group": 90}[mode]
+        least = {"pair": 300, "grid": 90, "group": 90}[mode] * (0.6 if size is PHONE else 1)
         for frame in page.locator(".lw .pair .frame, .lw .tile").all():
             box = frame.bounding_box()
             assert box is not None

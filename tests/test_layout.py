@@ -22,6 +22,7 @@ LAYERS = [
         "seals",
         "settings",
         "signals",
+        "usage",
         "wording",
         "workspace",
     },

@@ -237,6 +237,17 @@ def test_a_compiler_that_fails_is_told_and_done_without(
     assert other.fingerprint == plain.fingerprint
 
 
+def test_a_finished_run_begun_again_is_told(
+    filled: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrain(filled, tiny(epochs=1))
+    assert "had these settings" not in capsys.readouterr().err
+    assert pretrain(filled, tiny(epochs=1)).as_json()["run"] == "pretrain-2"
+    assert "pretrain-1 had these settings and is finished" in capsys.readouterr().err
+    pretrain(filled, tiny(epochs=1, seed=1))
+    assert "had these settings" not in capsys.readouterr().err
+
+
 def test_other_settings_or_images_start_another_run(
     filled: Workspace, picture: Callable[..., Path], tmp_path: Path
 ) -> None:

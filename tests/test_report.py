@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from playwright.sync_api import Browser
 
 from likewise import cli
@@ -15,11 +16,14 @@ from likewise.api import Workspace
 from likewise.errors import LikewiseError, UsageError
 from likewise.evaluation.evaluate import evaluate
 from likewise.images.store import Images, open_images
+from likewise.models.model_files import save_model
+from likewise.models.nets import build_backbone
 from likewise.models.runs import keep_parent, runs_of, start_run
+from likewise.neighbours.embedding import embed
 from likewise.neighbours.vectors import load_embeddings, write_embeddings
 from likewise.report.job import report
 from likewise.report.subject import Subject
-from likewise.settings import Evaluate, Report
+from likewise.settings import Embed, Evaluate, Report
 from likewise.workspace import Workspace as Folder
 from tests.report_pages import Part, Seen, outside, stored
 
@@ -325,12 +329,18 @@ def test_size_and_reading_do_not_grow_with_the_workspace(
 @pytest.mark.browser
 def test_it_fits_a_phone_and_follows_the_night(embedded: Folder, browser: Browser) -> None:
     classes(embedded)
+    second = start_run(embedded, "pretrain", {}, name=None)
+    torch.manual_seed(1)
+    save_model(second.model_file, build_backbone("small", image_size=24))
+    embed(embedded, Embed(precision="float32", device="cpu"))
     made = report(embedded, Report(truth="folders"))
-    day, night, desk = (
-        background(browser, made.report.as_uri(), scheme, width)
-        for scheme, width in (("light", 390), ("dark", 390), ("light", 1200))
+    assert ">before (" in made.report.read_text("utf-8"), "there are two models, side by side"
+    sizes = (("dark", 390), ("light", 390), ("light", 820), ("light", 1000), ("light", 1200))
+    night, *days = (
+        background(browser, made.report.as_uri(), scheme, width) for scheme, width in sizes
     )
-    assert day == desk != night
+    assert {night} != set(days)
+    assert len(set(days)) == 1
 
 
 def background(browser: Browser, uri: str, scheme: Any, width: int) -> str:

@@ -41,6 +41,7 @@ def test_status_leads_through_the_loop(
     workspace.embed(precision="float32")
     told = workspace.status()
     assert told.models[0]["state"] == "embedded"
+    assert "in use" not in told.as_text(), "there is no other"
     assert told.next.startswith("`likewise label`: 0 of the first 100")
     assert told.stale == []
 

@@ -13,6 +13,7 @@ from likewise.images.store import open_images
 from likewise.workspace import Workspace
 from tests.label_screen import (
     PAINTED,
+    PHONE,
     TABLET,
     WIDE,
     held_back,
@@ -232,7 +233,7 @@ def test_everything_fits(
 ) -> None:
     group(*sizes)
     page = open_screen(context, server, mode="strip")
-    for size in (WIDE, TABLET):
+    for size in (WIDE, TABLET, PHONE):
         page.set_viewport_size(size)
         shown(page)
         heights = page.evaluate(
@@ -248,11 +249,15 @@ def test_everything_fits(
             box, near = tile.bounding_box(), tile.locator(".inside > img").bounding_box()
             assert box is not None
             assert near is not None
-            assert min(near["width"], near["height"]) > 110
+            assert min(near["width"], near["height"]) > (70 if size is PHONE else 110)
             for small in tile.locator(".further img").all():
                 inside = small.bounding_box()
                 assert inside is not None
-                assert 30 < inside["width"] < 0.6 * max(near["width"], near["height"])
+                assert (
+                    (20 if size is PHONE else 30)
+                    < inside["width"]
+                    < 0.6 * max(near["width"], near["height"])
+                )
                 assert inside["x"] + inside["width"] <= box["x"] + box["width"]
                 assert inside["y"] + inside["height"] <= box["y"] + box["height"]
     until(page, lambda: page.locator(".lw .anchor img").is_visible())

@@ -25,7 +25,7 @@ from likewise.jobs.job import (
 )
 from likewise.jobs.records import records_of
 from likewise.jobs.survey import survey
-from likewise.settings import Ingest
+from likewise.settings import Finetune, Ingest
 from likewise.workspace import Workspace
 from likewise_labeler import first_run
 from likewise_labeler.curves import HEIGHT, WIDTH, Curve, curves_of, drawn, points
@@ -309,6 +309,23 @@ def test_how_far_a_beginner_is(workspace: Workspace) -> None:
     assert states(replace(job, status="failed"), False) == ["failed", "waiting", "waiting"]
     assert states(replace(job, step=1, status="lost"), True) == ["done", "failed", "waiting"]
     assert states(replace(job, step=2, status="done"), True) == ["done", "now", "waiting"]
+
+
+def test_a_form_begins_with_the_defaults_of_the_command(here: Workspace) -> None:
+    app = shown(AppTest.from_function(_finetune_form, default_timeout=30).run())
+    chosen = {str(each.key).split("-")[1]: each.value for each in app.selectbox}
+    usual = Finetune()
+    assert chosen == {name: getattr(usual, name) for name in ("depth", "loss", "precision")}
+
+
+def _finetune_form() -> None:
+    import os
+
+    from likewise.settings import Finetune
+    from likewise.workspace import Workspace
+    from likewise_labeler.train_page import _form
+
+    _form(Workspace(os.environ["LIKEWISE_WORKSPACE"]), Finetune())
 
 
 def test_the_train_page_says_what_is_next(

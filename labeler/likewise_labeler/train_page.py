@@ -42,6 +42,7 @@ _FIELDS = {
         "fresh",
     ),
     Finetune: (
+        "depth",
         "loss",
         "steps",
         "batch_size",
@@ -168,7 +169,8 @@ def _field(option: Option, key: str) -> Any:
                 )
             )
     if option.choices:
-        return st.selectbox(option.label, option.choices, key=key, help=option.help)
+        usual = option.choices.index(option.default)
+        return st.selectbox(option.label, option.choices, usual, key=key, help=option.help)
     return st.text_input(option.label, option.default, key=key, help=option.help).strip()
 
 

@@ -11,7 +11,6 @@ import importlib
 import io
 import json
 import os
-import re
 import sys
 import time
 import traceback
@@ -20,7 +19,7 @@ from typing import Any, Protocol
 
 import tyro
 
-from likewise import __version__, ranks, settings
+from likewise import __version__, ranks, settings, usage
 from likewise.cores import own_cores
 from likewise.errors import LikewiseError, LostContact, UsageError
 from likewise.interpreter import safe_children
@@ -184,11 +183,11 @@ def parse(name: str, arguments: list[str]) -> settings.Common:
     """Turn flags into the command's settings.
 
     Raises:
-        UsageError: a flag or value is wrong; the text is the parser's.
+        UsageError: a flag or value is wrong; the text says which.
     """
-    told = io.StringIO()
+    told, helped = io.StringIO(), io.TextIOWrapper(io.BytesIO(), sys.stdout.encoding or "utf-8")
     try:
-        with contextlib.redirect_stderr(told):
+        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(helped):
             return tyro.cli(
                 COMMANDS[name].settings,
                 args=arguments,
@@ -197,8 +196,10 @@ def parse(name: str, arguments: list[str]) -> settings.Common:
             )
     except SystemExit as stop:
         if not stop.code:
+            helped.seek(0)
+            _out(usage.tidy(helped.read()).rstrip())
             raise
-        raise UsageError(_plain(told.getvalue(), name)) from None
+        raise UsageError(usage.one_line(told.getvalue(), name)) from None
 
 
 def job_of(name: str) -> Any:
@@ -263,26 +264,6 @@ def _fail(text: str, code: int, as_json: bool, debug: bool, *, all_met: bool = F
         print(json.dumps({"error": text}, ensure_ascii=False))
     print(f"likewise: {text}", file=sys.stderr)
     return code
-
-
-_RULE = re.compile("[─-]{3,}|─ .+ ─+")
-"""Between the parts of the parser's message, and around its title; with ASCII alone it differs."""
-
-
-def _plain(box: str, name: str) -> str:
-    """One line out of the parser's framed message: what is wrong, and what may have been meant."""
-    parts: list[list[str]] = [[]]
-    for line in (each.strip("╭╮╰╯│ ") for each in box.splitlines()):
-        if _RULE.fullmatch(line):
-            parts.append([])
-        elif line:
-            parts[-1].append(line)
-    wrong = " ".join(parts[1]).partition(" Got errors:")[0] if parts[1:] else ""
-    similar = [part for part in parts[2:] if part and "helptext" not in part[0]]
-    meant = [line.split()[0] for part in similar for line in part if line.startswith("--")]
-    hint = f"did you mean {' or '.join(meant)}? " if meant else ""
-    wrong = wrong.removesuffix(".") or "wrong usage"
-    return f"{wrong}; {hint}`likewise {name} --help` lists the options"
 
 
 if __name__ == "__main__":

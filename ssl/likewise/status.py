@@ -1,7 +1,7 @@
 """What the workspace holds, what is stale, and what to do next."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,10 @@ class WorkspaceStatus(Displayed):
         held = f", {self.held_out:,} of them held out" if self.held_out else ""
         failed = f"; {counted(self.failed, 'file')} could not be read" if self.failed else ""
         lines = [self.workspace, f"images:  {self.images:,}{held}{failed}"]
+        several = [model["state"] for model in self.models].count("embedded") > 1
         for model in self.models:
-            lines.append(f"model:   {model['name']} ({model['state']})")
+            used = ", in use" if several and model["in_use"] else ""
+            lines.append(f"model:   {model['name']} ({model['state']}{used})")
         lines.append(f"answers: {self.answers['answers']:,} ({said})")
         if self.prospects and self.answers["answers"]:
             lines.append(f"quality: {self.prospects.forecast.as_text()}")
@@ -69,8 +71,11 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
     table, _ = read_table(workspace.manifest_file, ["status"])
     failed = table.column("status").to_pylist().count("failed")
     runs = runs_of(workspace)
-    vectors = {meta["fingerprint"] for meta in embedded(workspace)}
-    models = [_describe(run, vectors) for run in runs]
+    made = {meta["fingerprint"]: str(meta["made"]) for meta in embedded(workspace)}
+    newest = max(made, key=lambda each: made[each], default=None)
+    models = [_describe(run, made.keys()) for run in runs]
+    for model in models:
+        model["in_use"] = newest is not None and model["fingerprint"] == newest
     with open_answers(workspace) as answers:  # makes an empty database where there is none
         counts, history = answers.counts(), answers.history()
     ledger = Ledger(history)
@@ -93,7 +98,7 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
     )
 
 
-def _describe(run: Run, embedded_fingerprints: set[str]) -> dict[str, Any]:
+def _describe(run: Run, embedded_fingerprints: Collection[str]) -> dict[str, Any]:
     if run.kept:
         return {"name": run.name, "kind": run.kind, "fingerprint": None, "state": "no better"}
     if not run.finished:

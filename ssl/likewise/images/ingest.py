@@ -15,6 +15,7 @@ from likewise.images.reading import Reader, in_children
 from likewise.images.scan import Failure, Found, describe_others, scan
 from likewise.notebook import Displayed
 from likewise.settings import Ingest
+from likewise.wording import counted
 from likewise.workspace import Workspace
 
 MIN_STORE_SIZE = 8
@@ -140,7 +141,7 @@ def _require_images(workspace: Workspace, found: Found) -> None:
     if not count:
         raise LikewiseError(f"{where} holds no files; give a folder of images")
     raise LikewiseError(
-        f"{where} holds {count:,} files, but none with an image suffix: "
+        f"{where} holds {counted(count, 'file')}, but none with an image suffix: "
         f"{describe_others(found.others)}; give another folder, or name image files themselves"
     )
 
@@ -195,10 +196,10 @@ def _result(
     usable = [row.id for _, row in rows if row.status == "ok"]
     images = set(usable)
     if failures and not images:
-        raise LikewiseError(
-            f"none of the {len(failures):,} files can be used; the first, "
-            f"{display(failures[0].path)}: {failures[0].reason}"
-        )
+        first = f"{display(failures[0].path)}: {failures[0].reason}"
+        if len(failures) == 1:
+            raise LikewiseError(first)
+        raise LikewiseError(f"none of the {len(failures):,} files can be used; the first, {first}")
     return IngestResult(
         workspace=workspace.path,
         images=len(images),

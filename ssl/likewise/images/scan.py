@@ -85,7 +85,7 @@ def scan(sources: Iterable[Path], *, workspace: Path) -> Found:
     for source in sources:
         path = os.path.abspath(source)  # noqa: PTH100 - Path.absolute leaves ".." in
         if not os.path.lexists(path):
-            raise LikewiseError(f"{source} does not exist; give a folder of images")
+            raise LikewiseError(f"{source} does not exist; give an image, or a folder of images")
         if Path(path).is_dir():
             if os.path.realpath(path) == os.path.realpath(workspace):
                 raise LikewiseError(

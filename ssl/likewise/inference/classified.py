@@ -126,8 +126,8 @@ class Classified(Displayed):
         counts = Counter(each.class_name for each in self.results)
         unknown = counts.pop(None, 0)
         lines = [
-            f"{counted(len(self.results), 'image')}: {counts.total():,} of "
-            f"{counted(len(counts), 'class')}, {unknown:,} unknown; gallery of "
+            f"{counted(len(self.results), 'image')}: {counts.total():,} named "
+            f"({counted(len(counts), 'class')}), {unknown:,} unknown; gallery of "
             f"{counted(self.classes, 'class')}, {counted(self.exemplars, 'exemplar')} "
             f"({self.model})"
         ]

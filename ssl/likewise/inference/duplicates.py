@@ -19,7 +19,7 @@ from likewise.inference.near import Graph, NearGroups, near_groups, usual_thresh
 from likewise.inference.table_files import check_suffix, one_line, write_table
 from likewise.inference.verdicts import Denials
 from likewise.models.runs import runs_of
-from likewise.neighbours.vectors import Embeddings, load_embeddings
+from likewise.neighbours.vectors import Embeddings, embedded, load_embeddings
 from likewise.settings import Duplicates
 from likewise.wording import counted
 from likewise.workspace import Workspace
@@ -90,6 +90,11 @@ def embeddings_to_compare(workspace: Workspace, model: str | None) -> Embeddings
         if not any(each.fingerprint == fingerprint for each in models_of(workspace)):
             raise LikewiseError(f"{model} has no embeddings; `likewise embed --model {model}`")
         return load_embeddings(workspace, fingerprint)
+    if not embedded(workspace):
+        raise LikewiseError(
+            f"{workspace.path} has no embeddings yet; run `likewise pretrain`, then `likewise "
+            "embed`, or look for equal bytes alone: `likewise duplicates --exact`"
+        )
     untaught = [each for each in models_of(workspace) if not each.learnt]
     return load_embeddings(workspace, untaught[-1].fingerprint if untaught else None)
 

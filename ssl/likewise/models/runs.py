@@ -178,6 +178,16 @@ def resumable(workspace: Workspace, kind: Kind, settings: dict[str, Any]) -> Run
     return next(same, None)
 
 
+def finished_before(workspace: Workspace, kind: Kind, settings: dict[str, Any]) -> Run | None:
+    """The newest finished run of a kind with these settings: another one would learn the same."""
+    same = (
+        run
+        for run in reversed(runs_of(workspace))
+        if run.kind == kind and run.finished and run.settings == settings
+    )
+    return next(same, None)
+
+
 def discard(run: Run) -> None:
     """Remove a run that came to nothing."""
     if ranks.here().first:

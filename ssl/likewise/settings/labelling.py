@@ -42,7 +42,7 @@ class Label(Common):
     ssl_key: Path | None = None
     """Its private key (PEM)."""
     browser: bool = True
-    """Whether to open a browser window; without the flag it does."""
+    """Only start the app; open no browser window."""
 
 
 @dataclass(frozen=True, kw_only=True)

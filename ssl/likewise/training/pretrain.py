@@ -20,7 +20,7 @@ from likewise.models.joint_norm import joint_norms
 from likewise.models.machine import Machine, pick_machine
 from likewise.models.model_files import save_model
 from likewise.models.nets import SMALL_IMAGE, build_backbone
-from likewise.models.runs import Run, discard, resumable, start_run
+from likewise.models.runs import Run, discard, finished_before, resumable, start_run
 from likewise.models.simsiam import SimSiam
 from likewise.models.threads import threads_for
 from likewise.models.together import (
@@ -135,6 +135,12 @@ class _Pretraining:
         old = from_first(
             lambda: None if settings.fresh else resumable(workspace, "pretrain", config)
         )
+        before = None if old else finished_before(workspace, "pretrain", config)
+        if before:
+            say(
+                f"{before.name} had these settings and is finished; this is another run of them "
+                "(Ctrl-C stops it, other --epochs or another --seed learn something else)"
+            )
         self.machine = self._pick_machine(old)
         self.model.to(self.machine.device)
         self.backbone.place_on(self.machine.device, self.machine.memory_format)
