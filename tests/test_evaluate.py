@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from sklearn.metrics import roc_auc_score
 
@@ -107,6 +108,23 @@ def test_text_marks_the_best_and_explains(labelled: Workspace) -> None:
     assert lines[4].count("*") == len(METRICS)
     assert lines[3].count("*") == 0
     assert "held-out images of 4 classes" in lines[6]
+
+
+def test_models_that_find_less_than_raw_pixels_are_told(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    for seed in range(24):  # plain grounds of four colours, which pixels tell at once
+        colour = (200, 60, 30, 120)[seed % 4]
+        path = tmp_path / "plain" / f"class{seed % 4}" / f"{seed}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 10), (colour, 10 * (seed % 4), seed)).save(path)
+    ingest(workspace, Ingest(images=(tmp_path / "plain",), workers=1))
+    images = open_images(workspace)
+    noise = unit(np.random.default_rng(0).normal(size=(24, 6)))
+    write_embeddings(workspace, [noise], images.ids, 6, "noise", "noise")
+    assert "no model finds as much as raw pixels" in evaluate(workspace, QUICK).as_text()
+    write_embeddings(workspace, [class_vectors(images, 0)], images.ids, 6, "good", "good")
+    assert "raw pixels do" not in evaluate(workspace, QUICK).as_text()
 
 
 def test_images_that_came_later_are_left_out_and_named(

@@ -96,11 +96,19 @@ class Evaluation(Displayed):
 
     def notes(self) -> list[str]:
         """What else the reader should know."""
-        return [
+        told = [
             f"{name}: {count:,} images have no embedding (run `likewise embed --model {name}`); "
             "they are left out for every model"
             for name, count in self.chosen.missing.items()
         ]
+        pixels, *models = (each.scores.values["recall@1"] for each in self.models)
+        if models and max(models) < pixels:
+            told.append(
+                "no model finds as much as raw pixels do: train longer, look whether `likewise "
+                "views` leaves what you go by, or begin with a net that others trained (`likewise "
+                "adopt`)"
+            )
+        return told
 
 
 def evaluate(
