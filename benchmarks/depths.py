@@ -11,6 +11,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -43,7 +44,7 @@ def main() -> None:
     for depth, rows in found.items():
         retrieved, first, kept, seconds = zip(*rows, strict=True)
         print(
-            f"| {depth} | {_spread(retrieved)} | {_spread(first)} | {sum(kept)} of {len(rows)} "
+            f"| {depth} | {spread(retrieved)} | {spread(first)} | {sum(kept)} of {len(rows)} "
             f"| {statistics.mean(seconds):.0f} |"
         )
 
@@ -73,9 +74,10 @@ def _seed(
     return result
 
 
-def _spread(values: tuple[float, ...]) -> str:
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Mean and standard deviation over seeds, for a table."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{statistics.mean(values):.3f} ± {deviation:.3f}"
+    return f"{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -124,8 +124,7 @@ class Measured:
 
     def row(self) -> str:
         """A line of the table."""
-        painted = " / ".join(f"{at(self.painted, each):.0f}" for each in (50, 95, 100))
-        served = " / ".join(f"{at(self.served, each):.1f}" for each in (50, 95, 100))
+        painted, served = percentiles(self.painted), percentiles(self.served, digits=1)
         return (
             f"| {self.mode} | {self.answers:,} | {self.opened:.1f} | {len(self.painted)} | "
             f"{painted} | {served} | {60 * self.decisions / self.seconds:.0f} | "
@@ -165,6 +164,11 @@ _NAMES = """() => {
 def at(values: Sequence[float], percent: float) -> float:
     """A percentile."""
     return float(np.percentile(values, percent))
+
+
+def percentiles(values: Sequence[float], digits: int = 0) -> str:
+    """Median, 95th percentile and maximum, for a table."""
+    return " / ".join(f"{at(values, each):.{digits}f}" for each in (50, 95, 100))
 
 
 def work_of(response: Response) -> list[float]:

@@ -10,6 +10,7 @@ next screens, at the client, which shares the machine. Prints a Markdown table.
 import argparse
 import asyncio
 import json
+import math
 import os
 import random
 import tempfile
@@ -24,7 +25,7 @@ import numpy as np
 import websockets
 from streamlit.proto.BackMsg_pb2 import BackMsg
 
-from benchmarks.labeler import cluster_of, make_workspace, megabytes
+from benchmarks.labeler import at, cluster_of, make_workspace, megabytes, percentiles
 from benchmarks.labeler_server import running
 from likewise.workspace import Workspace
 from likewise_labeler.passes import issue
@@ -51,7 +52,7 @@ class Load:
 
     def at(self, percent: float) -> float:
         """A percentile of the milliseconds."""
-        return float(np.percentile(self.answered or [np.nan], percent))
+        return at(self.answered or [math.nan], percent)
 
     @property
     def growth(self) -> float:
@@ -63,7 +64,7 @@ class Load:
 
     def row(self) -> str:
         """A line of the table."""
-        took = " / ".join(f"{self.at(each):.0f}" for each in (50, 95, 100))
+        took = percentiles(self.answered or [math.nan])
         return (
             f"| {self.people} | {self.pause:g} | {self.seconds / 60:.1f} | {len(self.answered):,} |"
             f" {self.pictures:,} | {took} | {len(self.errors)} | "

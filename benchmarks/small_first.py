@@ -8,12 +8,11 @@ that the training used, so that a busy machine shortens none.
 """
 
 import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.depths import spread
 from likewise.api import Workspace
 
 
@@ -34,7 +33,8 @@ def main() -> None:
             print(f"seed {seed}, --small-first {share}: kNN {rows[-1][0]:.4f}", flush=True)
     print("\n| --small-first | kNN | MAP@R | core seconds |\n|---|---|---|---|")
     for share, rows in found.items():
-        print(f"| {share} | {' | '.join(map(_spread, zip(*rows, strict=True)))} |")
+        accuracy, precision, seconds = zip(*rows, strict=True)
+        print(f"| {share} | {spread(accuracy)} | {spread(precision)} | {spread(seconds, 1)} |")
 
 
 def _trained(given: argparse.Namespace, share: float, seed: int) -> tuple[float, float, float]:
@@ -51,11 +51,6 @@ def _trained(given: argparse.Namespace, share: float, seed: int) -> tuple[float,
         workspace.embed()
         measured = workspace.evaluate(bootstrap=20).as_json()["models"][-1]
     return measured["knn"], measured["map@r"], seconds
-
-
-def _spread(values: Sequence[float]) -> str:
-    digits = 1 if values[0] >= 1 else 3
-    return f"{statistics.mean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -71,11 +71,10 @@ def status(workspace: Workspace, settings: Status) -> WorkspaceStatus:
     table, _ = read_table(workspace.manifest_file, ["status"])
     failed = table.column("status").to_pylist().count("failed")
     runs = runs_of(workspace)
-    made = {meta["fingerprint"]: str(meta["made"]) for meta in embedded(workspace)}
-    newest = max(made, key=lambda each: made[each], default=None)
-    models = [_describe(run, made.keys()) for run in runs]
+    vectors = [str(meta["fingerprint"]) for meta in embedded(workspace)]
+    models = [_describe(run, vectors) for run in runs]
     for model in models:
-        model["in_use"] = newest is not None and model["fingerprint"] == newest
+        model["in_use"] = vectors[-1:] == [model["fingerprint"]]
     with open_answers(workspace) as answers:  # makes an empty database where there is none
         counts, history = answers.counts(), answers.history()
     ledger = Ledger(history)

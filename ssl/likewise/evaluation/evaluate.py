@@ -154,7 +154,7 @@ def embeddings_by_age(workspace: Workspace) -> list[Embeddings]:
     Raises:
         LikewiseError: there are none, or some are damaged.
     """
-    made = sorted(embedded(workspace), key=lambda meta: str(meta["made"]))
+    made = embedded(workspace)
     if not made:
         load_embeddings(workspace)  # says what to do
     return [load_embeddings(workspace, str(meta["fingerprint"])) for meta in made]

@@ -171,9 +171,9 @@ class Gallery:
         from likewise.inference.recognition import Recogniser, unseen_by
         from likewise.inference.verifier import Verifier
 
-        made = max(embedded(self.workspace), key=lambda meta: str(meta["made"]), default={})
+        newest = (embedded(self.workspace) or [{}])[-1]
         verifier = self._verifier
-        if verifier is None or verifier.embeddings.fingerprint != made.get("fingerprint"):
+        if verifier is None or verifier.embeddings.fingerprint != newest.get("fingerprint"):
             verifier = self._verifier = Verifier(self.workspace)
             self._recogniser = None
         version = self.store.version  # before it is read: what comes meanwhile is seen next time

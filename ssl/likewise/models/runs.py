@@ -10,7 +10,7 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,22 +170,19 @@ def start_run(
 
 def resumable(workspace: Workspace, kind: Kind, settings: dict[str, Any]) -> Run | None:
     """The newest interrupted run of a kind with these settings."""
-    same = (
-        run
-        for run in reversed(runs_of(workspace))
-        if run.kind == kind and not run.finished and not run.kept and run.settings == settings
-    )
-    return next(same, None)
+    same = _newest_first(workspace, kind, settings)
+    return next((run for run in same if not run.finished and not run.kept), None)
 
 
 def finished_before(workspace: Workspace, kind: Kind, settings: dict[str, Any]) -> Run | None:
     """The newest finished run of a kind with these settings: another one would learn the same."""
-    same = (
-        run
-        for run in reversed(runs_of(workspace))
-        if run.kind == kind and run.finished and run.settings == settings
-    )
-    return next(same, None)
+    return next((run for run in _newest_first(workspace, kind, settings) if run.finished), None)
+
+
+def _newest_first(workspace: Workspace, kind: Kind, settings: dict[str, Any]) -> Iterator[Run]:
+    """The runs of a kind with these settings."""
+    runs = reversed(runs_of(workspace))
+    return (run for run in runs if run.kind == kind and run.settings == settings)
 
 
 def discard(run: Run) -> None:

@@ -84,7 +84,7 @@ def load_embeddings(workspace: Workspace, fingerprint: str | None = None) -> Emb
         LikewiseError: there are none, or the files are damaged.
     """
     if fingerprint is None:
-        made = sorted(embedded(workspace), key=lambda meta: str(meta["made"]))
+        made = embedded(workspace)
         if not made:
             raise LikewiseError(
                 f"{workspace.path} has no embeddings yet; run `likewise pretrain`, then "
@@ -266,15 +266,13 @@ def _now() -> str:
 
 
 def embedded(workspace: Workspace) -> list[dict[str, Any]]:
-    """The meta.json of every embeddings folder of the workspace.
+    """The meta.json of every embeddings folder of the workspace, those made last at the end.
 
     Raises:
         LikewiseError: one cannot be read, or has another format.
     """
-    found = []
-    for file in sorted(workspace.embeddings.glob(f"[!.]*/{META}")):
-        found.append(read_meta(file.parent))
-    return found
+    files = sorted(workspace.embeddings.glob(f"[!.]*/{META}"))
+    return sorted((read_meta(each.parent) for each in files), key=lambda meta: str(meta["made"]))
 
 
 def read_meta(folder: Path) -> dict[str, Any]:
