@@ -21,6 +21,10 @@ PHONE = ViewportSize(width=390, height=844)
 PAINTED = """() => new Promise((done) => requestAnimationFrame(() =>
     requestAnimationFrame(() => setTimeout(done))))"""
 """What was drawn before is painted, and the screen has begun to count how long it is seen."""
+NO_SCROLLING = """() => {
+    const main = document.querySelector('[data-testid=stMain]');
+    return main.scrollHeight <= main.clientHeight;
+}"""
 
 
 def open_screen(

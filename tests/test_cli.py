@@ -137,9 +137,22 @@ def test_help_says_nothing_of_the_parser_and_its_frame_stays_whole(
     shown = capsys.readouterr().out
     assert "None" not in shown
     assert "(default: )" not in shown
+    assert "False" not in shown
     assert shown.startswith(f"usage: likewise {name} ")
     framed = [line for line in shown.splitlines() if line.startswith((" ", "│", "╭", "╰"))]
     assert len({len(line) for line in framed[:-1]}) == 1  # without a frame the last is stripped
+
+
+def test_help_fills_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8")
+    lines = """
+│ --hold-out FLOAT         Share of the images (0 to 1) that is never trained  │
+│                          on nor asked about, kept for `evaluate`. [default:  │
+│                          0]                                                  │
+│ --workers INT            Decoding processes. 0: one per core. (default: 0)   │
+"""
+    assert lines in likewise("ingest", "--help", cwd=tmp_path).stdout
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

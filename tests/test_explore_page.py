@@ -31,7 +31,7 @@ from likewise.workspace import Workspace
 from likewise_labeler import embedder as embedder_module
 from likewise_labeler.atlas_marks import HIDDEN, OTHERS, PLAIN, Entry, group_labels, marks_of
 from likewise_labeler.atlas_reply import Images, Points, mapmaker_of, message, reply, stamp_of
-from likewise_labeler.catalogue import Catalogue, catalogue_of, folder_names
+from likewise_labeler.catalogue import Catalogue, catalogue_of, folder_names, told_apart
 from likewise_labeler.desk import Desk, Ready
 from likewise_labeler.embedder import Embedder
 from likewise_labeler.explore_panel import Facts, Hit, facts_of, history_address, hits_of, nearest
@@ -115,6 +115,12 @@ def test_folders_are_called_by_what_tells_them_apart(
 ) -> None:
     found, of = folder_names(parents)
     assert (found, of.tolist()) == (names, places)
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
+    files, folders = ["1.png", "2.png", "1.png", "", ""], ["cats", "dogs"]
+    names = told_apart(files, folders, [0, 0, 1, -1, -1])
+    assert names == ["cats/1.png", "2.png", "dogs/1.png", "", ""]
 
 
 def test_an_image_whose_file_went_is_not_on_the_map(

@@ -165,7 +165,7 @@ def test_what_is_said() -> None:
 
 def test_the_panels_show_figures_or_say_what_is_missing() -> None:
     said = Forecast(90, Estimate(0.93, 0.9, 0.95), Estimate(0.004, 0.0, 0.02))
-    at = Threshold(0.9, Rate(0.01, 0.002, 0.03), Rate(0.2, 0.1, 0.3), 48)
+    at = Threshold(0.9, Rate(0.01, 0.002, 0.03), Rate(0.2, 0.1, 0.3), 48, 12)
     full = prospects_html(Prospects(said, "m", at, 48, ASKED))
     assert "<b>93 % <span>90 to 95 %" in full
     assert "<b>1.0 % <span>0.2 to 3.0 %" in full

@@ -10,6 +10,7 @@ from likewise.answers.standing import Answer
 from likewise.answers.store import open_answers
 from likewise.workspace import Workspace
 from tests.label_screen import (
+    NO_SCROLLING,
     PHONE,
     TABLET,
     WIDE,
@@ -196,25 +197,24 @@ def test_zoom_flicker_and_difference(page: Page) -> None:
 
     whole = sizes()
     page.keyboard.press("+")
-    assert sizes() == pytest.approx([1.5 * each for each in whole])
+    until(page, lambda: sizes() == pytest.approx([1.5 * each for each in whole]))
     images.first.hover()
     page.mouse.wheel(0, -400)
     until(page, lambda: sizes()[0] > 2 * whole[0])
     zoomed = sizes()
     assert zoomed[0] == pytest.approx(zoomed[1], rel=0.01), "both in step"
     page.keyboard.press("0")
-    assert sizes() == pytest.approx(whole)
+    until(page, lambda: sizes() == pytest.approx(whole))
+    frames = page.locator(".lw .pair .frame")
     page.keyboard.down("f")
-    boxes = [each.bounding_box() for each in page.locator(".lw .pair .frame").all()]
-    assert boxes[0] == boxes[1], "one over the other"
+    until(page, lambda: frames.nth(0).bounding_box() == frames.nth(1).bounding_box())
     page.keyboard.up("f")
-    boxes = [each.bounding_box() for each in page.locator(".lw .pair .frame").all()]
-    assert boxes[0] != boxes[1]
+    until(page, lambda: frames.nth(0).bounding_box() != frames.nth(1).bounding_box())
+    right = page.locator(".lw .pair .right")
     page.keyboard.press("x")
-    blend = "figure => getComputedStyle(figure).mixBlendMode"
-    assert page.locator(".lw .pair .right").evaluate(blend) == "difference"
+    expect(right).to_have_css("mix-blend-mode", "difference")
     press(page, "d")
-    assert page.locator(".lw .pair .right").evaluate(blend) == "normal"
+    expect(right).to_have_css("mix-blend-mode", "normal")
 
 
 @pytest.mark.parametrize("mode", ["pair", "grid", "group"])
@@ -223,13 +223,9 @@ def test_everything_fits(context: BrowserContext, server: Server, mode: str) -> 
     for size in (WIDE, TABLET, PHONE):
         page.set_viewport_size(size)
         shown(page)
-        heights = page.evaluate(
-            "() => { const main = document.querySelector('[data-testid=stMain]');"
-            " return [main.scrollHeight, main.clientHeight]; }"
-        )
-        assert heights[0] <= heights[1]
+        until(page, lambda: page.evaluate(NO_SCROLLING))
         visible = page.locator(".lw button:visible, .lw .line")
-        assert visible.count() >= 8
+        expect(visible.nth(7)).to_be_visible()
         for each in visible.all():
             expect(each).to_be_in_viewport(ratio=0.99)
         least = {"pair": 300, "grid": 90, "group": 90}[mode] * (0.6 if size is PHONE else 1)

@@ -200,7 +200,9 @@ def test_images_count_by_their_chance_to_be_strangers() -> None:
     rng = np.random.default_rng(0)
     levels = np.linspace(0, 1, 50)
     curve = levels**2
-    told = Calibration("platt", 40, levels, curve, np.tile(curve, (3, 1)), np.linspace(0, 1, 40))
+    told = Calibration(
+        "platt", 40, 20, levels, curve, np.tile(curve, (3, 1)), np.linspace(0, 1, 40)
+    )
     population = np.sort(rng.uniform(size=300).round(2))  # many are equal
     known = rng.uniform(size=300) < 0.7
     mean = population - rng.uniform(0, 0.2, size=300)

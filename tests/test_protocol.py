@@ -119,7 +119,9 @@ def test_a_curve_is_drawn_with_and_without_a_band() -> None:
 
 def curve_of(draws: np.ndarray, answered: np.ndarray) -> Calibration:
     levels = np.linspace(0, 1, draws.shape[1])
-    return Calibration("platt", len(answered), levels, draws.mean(axis=0), draws, answered)
+    return Calibration(
+        "platt", len(answered), len(answered) // 2, levels, draws.mean(axis=0), draws, answered
+    )
 
 
 def test_uncertain_is_where_the_interval_holds_the_thresholds_own_chance() -> None:

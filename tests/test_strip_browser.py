@@ -12,6 +12,7 @@ from likewise.answers.store import open_answers
 from likewise.images.store import open_images
 from likewise.workspace import Workspace
 from tests.label_screen import (
+    NO_SCROLLING,
     PAINTED,
     PHONE,
     TABLET,
@@ -81,7 +82,7 @@ def test_one_key_answers_the_whole_screen(
     page = open_screen(context, server, mode="strip")
     expect(page.locator(".lw .ask b")).to_have_text("Which of these groups, or none?")
     tiles = page.locator(".lw .strip .tile")
-    assert [each.locator("kbd").inner_text() for each in tiles.all()] == list("1234")
+    expect(tiles.locator("kbd")).to_have_text(list("1234"))
     assert sorted(each.locator(".further img").count() for each in tiles.all()) == [1, 2, 2, 3]
     first, there = shown(page), candidates(page)
     second = press(page, "3")
@@ -190,7 +191,7 @@ def test_digits_are_groups_and_with_shift_the_ways_to_ask(
     expect(page.locator(".lw .strip")).to_be_visible()
     assert "mode=strip" in page.url
     keys = page.locator(".lw .mode kbd")
-    assert keys.all_inner_texts() == ["⇧1", "⇧2", "⇧3", "⇧4"]
+    expect(keys).to_have_text(["⇧1", "⇧2", "⇧3", "⇧4"])
     press(page, "1")
     expect(page.locator(".lw .strip")).to_be_visible()
     shown(page)
@@ -201,14 +202,14 @@ def test_digits_are_groups_and_with_shift_the_ways_to_ask(
     assert len(said(page, workspace)) == 2, "the list was closed, nothing answered"
     page.keyboard.press("Shift+Digit1")
     expect(page.locator(".lw .pair")).to_be_visible()
-    assert keys.all_inner_texts() == ["1", "2", "3", "4"]
+    expect(keys).to_have_text(["1", "2", "3", "4"])
     shown(page)
     page.keyboard.press("ArrowLeft")
     expect(page.locator(".lw .ask b")).to_have_text("You said ● group 1")
-    assert keys.all_inner_texts() == ["⇧1", "⇧2", "⇧3", "⇧4"], "on an earlier strip too"
-    titles = [each.get_attribute("title") for each in page.locator(".lw .mode").all()]
-    assert titles[0] == "1 answer a screen"
-    assert titles[3] == "Up to 9 answers a screen"
+    expect(keys).to_have_text(["⇧1", "⇧2", "⇧3", "⇧4"])  # on an earlier strip too
+    modes = page.locator(".lw .mode")
+    expect(modes.first).to_have_attribute("title", "1 answer a screen")
+    expect(modes.nth(3)).to_have_attribute("title", "Up to 9 answers a screen")
 
 
 def test_without_groups_it_is_a_pair_and_groups_come_of_it(
@@ -249,15 +250,11 @@ def test_everything_fits(
     for size in (WIDE, TABLET, PHONE):
         page.set_viewport_size(size)
         shown(page)
-        heights = page.evaluate(
-            "() => { const main = document.querySelector('[data-testid=stMain]');"
-            " return [main.scrollHeight, main.clientHeight]; }"
-        )
-        assert heights[0] <= heights[1]
+        until(page, lambda: page.evaluate(NO_SCROLLING))
         for each in page.locator(".lw button:visible, .lw .line, .lw .further img").all():
             expect(each).to_be_in_viewport(ratio=0.99)
         tiles = page.locator(".lw .tile")
-        assert tiles.count() == max(1, len(sizes))
+        expect(tiles).to_have_count(max(1, len(sizes)))
         for tile in tiles.all():
             tile.locator(".inside > img").evaluate(LARGER, 70 if size is PHONE else 110)
             box, near = tile.bounding_box(), tile.locator(".inside > img").bounding_box()

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
@@ -24,10 +25,11 @@ class Catalogue:
         paths = ["" if row < 0 else os.fspath(images.path(row)) for row in rows]
         self.present: Bool[np.ndarray, " N"] = np.array(rows, np.int64) >= 0
         """Whether the image is still in the workspace."""
-        self.names = [display(os.path.basename(each)) for each in paths]  # noqa: PTH119 - 100,000
+        files = [display(os.path.basename(each)) for each in paths]  # noqa: PTH119 - 100,000
         parents = [os.path.dirname(each) for each in paths]  # noqa: PTH120 - of them
         self.folders, self.folder_of = folder_names(parents)
         """Folders by name, and the place of each image's folder among them; -1 if it is gone."""
+        self.names = told_apart(files, self.folders, self.folder_of.tolist())
         self.unseen = len(images) - int(self.present.sum())
         """How many images of the workspace have no embedding yet."""
 
@@ -36,6 +38,15 @@ class Catalogue:
         if folder in self.folders:
             return np.flatnonzero(self.folder_of == self.folders.index(folder))
         return None if self.present.all() else np.flatnonzero(self.present)
+
+
+def told_apart(files: Sequence[str], folders: Sequence[str], folder_of: Sequence[int]) -> list[str]:
+    """File names; where several files share one, with the folder before it. Empty ones stay so."""
+    shared = {file for file, count in Counter(files).items() if count > 1 and file}
+    return [
+        f"{folders[place]}/{file}" if file in shared else file
+        for file, place in zip(files, folder_of, strict=True)
+    ]
 
 
 def folder_names(parents: Sequence[str]) -> tuple[list[str], Int64[np.ndarray, " N"]]:

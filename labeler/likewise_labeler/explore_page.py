@@ -22,6 +22,7 @@ from likewise_labeler.explore_panel import (
     facts_of,
     history_address,
     hits_of,
+    named,
     nearest,
     unseen_text,
 )
@@ -83,7 +84,7 @@ def _panel(desk: Desk, ready: Ready, name: str) -> list[str]:
     if st.session_state.pop("explore-clear", False):
         st.session_state["explore-name"] = ""
     catalogue = catalogue_of(ready)
-    columns = st.columns([5, 4, 2] if len(catalogue.folders) > 1 else [5, 2])
+    columns = st.columns([4, 3, 3] if len(catalogue.folders) > 1 else [5, 3])
     typed = columns[0].text_input(
         "File name",
         key="explore-name",
@@ -98,7 +99,9 @@ def _panel(desk: Desk, ready: Ready, name: str) -> list[str]:
             key="explore-folder",
             label_visibility="collapsed",
         )
-    with columns[-1].popover("", icon=":material/image_search:", help="Search with a picture"):
+    with columns[-1].popover(
+        "Picture", icon=":material/image_search:", help="Search with a picture"
+    ):
         brought = _brought(desk, ready)
     if catalogue.unseen:
         st.html(f'<div class="lw-hint">{escape(unseen_text(catalogue.unseen))}</div>')
@@ -165,7 +168,7 @@ def _named(ready: Ready, typed: str, folder: str | None) -> list[str]:
         return []
     more = f"the first {MATCHES}" if len(ids) > MATCHES else f"{len(ids):,} found"
     st.html(f'<div class="lw-line">Called “{escape(typed.strip())}”<small>{more}</small></div>')
-    _cards([ready.pictures.about(each) for each in ids[:MATCHES]], "explore-named")
+    _cards([named(ready, each) for each in ids[:MATCHES]], "explore-named")
     return ids[:MATCHES]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -105,4 +106,11 @@ def history_address(image: str, annotator: str) -> str:
 
 def captioned(ready: Ready, hits: Sequence[Hit]) -> list[dict[str, object]]:
     """Cards of hits for the picker."""
-    return [{**ready.pictures.about(each.id), "caption": each.caption} for each in hits]
+    return [{**named(ready, each.id), "caption": each.caption} for each in hits]
+
+
+def named(ready: Ready, image: str) -> dict[str, Any]:
+    """What is shown of an embedded image, by the name that tells it from all others."""
+    about = ready.pictures.about(image)
+    name = catalogue_of(ready).names[ready.embeddings.positions[image]]
+    return {**about, "name": name or about["name"]}

@@ -99,7 +99,7 @@ def _threshold_panel(told: Prospects) -> str:
     rows = _row("Different pass", at.false_accept, widest)
     rows += _row("Same are missed", at.false_reject, widest)
     said = (
-        f"Error rates over all pairs of images, with 95 % intervals, from {at.answers:,} answers "
+        f"Error rates over all pairs of images, with 95 % intervals, from {at.answers_text()}, "
         "that were drawn for this and are never trained on."
     )
     return f"<section>{head}<div class='lw-rates'>{rows}</div><p>{escape(said)}</p></section>"

@@ -1,11 +1,15 @@
 """What the parser says of wrong words and of options, put as everything else here is put."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from textwrap import wrap
 
 _RULE = re.compile("[─-]{3,}|─ .+ ─+")
 """Between the parts of the parser's message, and around its title; with ASCII alone it differs."""
-_UNSET = re.compile(r" ?\(default:[\s│]+(None)?\)")
+_FRAMED = re.compile(r"│ .* │")
+"""A line about an option, between the edges of its frame; there is none with ASCII alone."""
+_UNSET = re.compile(r" ?\(default:[\s│]+(None|False)?\)")
 
 
 def _one_of(found: re.Match[str]) -> str:
@@ -63,11 +67,41 @@ def tidy(text: str) -> str:
     """The text of ``--help`` without what only the parser cares for; every line as long as before.
 
     An option that may be absent is ``--name INT``, and no default is ``None``: what happens
-    without it stands in its help.
+    without it stands in its help, which flows whatever lines it has in the source.
     """
     for metavar in ("{None}|PATH", "{None}|STR", "{None}|INT", "{None}|FLOAT"):
         text = text.replace(metavar, metavar.removeprefix("{None}|").ljust(len(metavar)))
-    return _UNSET.sub(lambda found: re.sub(r"[^\s│]", " ", found[0]), text)
+    text = _UNSET.sub(lambda found: re.sub(r"[^\s│]", " ", found[0]), text)
+    lines: list[str] = []
+    for framed, part in groupby(text.splitlines(), lambda line: bool(_FRAMED.fullmatch(line))):
+        these = list(part)
+        lines += _flowing(these) if framed else these
+    return "\n".join(lines)
+
+
+def _flowing(lines: list[str]) -> Iterator[str]:
+    """The lines of one frame, each option's help filled anew."""
+    inside = [line[2:-2].rstrip() for line in lines]
+    hanging = [len(line) - len(line.lstrip()) for line in inside if line.startswith(" ")]
+    if not hanging:
+        yield from (line for line in lines if line.strip("│ "))
+        return
+    column, width = min(hanging), len(lines[0]) - 4
+    options: list[tuple[str, list[str]]] = []
+    for line in filter(None, inside):
+        name, gap, told = line[: column - 2], line[column - 2 : column], line[column:]
+        if name.strip() and gap.strip():  # too long to have its help beside it
+            name, told = line, ""
+        if name.strip():
+            options.append((name, []))
+        options[-1][1].append(told)
+    for name, parts in options:
+        filled = wrap(" ".join(filter(None, parts)), width - column)
+        if len(name) > column - 2 or not filled:
+            filled.insert(0, "")
+        for part in filled:
+            yield f"│ {f'{name:<{column}}{part}':<{width}} │"
+            name = ""
 
 
 def _put(wrong: str) -> str:

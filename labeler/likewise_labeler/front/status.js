@@ -104,7 +104,7 @@ class ProgressLine {
     this.model = make("span", { class: "model" });
     this.root = make("div", { class: "line" }, make("span", {}, this.today, " today"),
       make("span", {}, this.total, " in all"), this.bar, this.shares,
-      make("span", {}, this.groups, " groups"), this.paced, this.model, this.saved);
+      make("span", { title: "Groups of two or more images, by similar answers" }, this.groups, " groups of several"), this.paced, this.model, this.saved);
   }
 
   show({ progress, outbox, base }) {

@@ -44,6 +44,8 @@ class Calibration:
     method: Literal["platt", "isotonic"]
     answers: int
     """Drawn ones it rests on."""
+    similar: int
+    """Of these, how many said the same; if few, rates of same pairs are vague."""
     levels: Float64[np.ndarray, " K"]
     """Similarities, rising."""
     chances: Float64[np.ndarray, " K"]
@@ -106,13 +108,17 @@ def calibrate(
                 for each in (np.ones(len(same)), *resampled)
             ]
         )
-        return Calibration("isotonic", len(same), levels, curves[0], curves[1:], similarities)
+        return Calibration(
+            "isotonic", len(same), int(same.sum()), levels, curves[0], curves[1:], similarities
+        )
     at = _scale(levels)
     grid = _grid(float(at[0]), float(at[-1]))
     chance = _posterior(grid, _scale(similarities), same, errors, counts)
     drawn = grid[rng.choice(len(grid), DRAWS, p=chance)]
     draws = _curves(drawn, at)
-    return Calibration("platt", len(same), levels, draws.mean(axis=0), draws, similarities)
+    return Calibration(
+        "platt", len(same), int(same.sum()), levels, draws.mean(axis=0), draws, similarities
+    )
 
 
 def _scale(similarity: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:

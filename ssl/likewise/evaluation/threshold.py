@@ -37,6 +37,8 @@ class Threshold(Displayed):
     """Of the pairs that are the same, how many do not."""
     answers: int
     """Drawn for calibration, that it rests on."""
+    similar: int
+    """Of these, how many said the same."""
 
     def as_json(self) -> dict[str, Any]:
         """For `likewise status --json`."""
@@ -45,6 +47,7 @@ class Threshold(Displayed):
             "far": vars(self.false_accept),
             "frr": vars(self.false_reject),
             "answers": self.answers,
+            "similar": self.similar,
         }
 
     def as_text(self) -> str:
@@ -54,6 +57,10 @@ class Threshold(Displayed):
             f"{_share(self.false_accept)} of different pairs pass, "
             f"{_share(self.false_reject)} of same pairs do not"
         )
+
+    def answers_text(self) -> str:
+        """What it rests on."""
+        return f"{self.answers:,} answers, {self.similar:,} of them similar"
 
 
 def _share(rate: Rate) -> str:
@@ -90,7 +97,8 @@ class ErrorRates:
             _rate(np.array([np.interp(similarity, levels, each) for each in curves]))
             for curves in (self._accept, self._reject)
         ]
-        return Threshold(float(similarity), rates[0], rates[1], self.calibration.answers)
+        told = self.calibration
+        return Threshold(float(similarity), rates[0], rates[1], told.answers, told.similar)
 
     def at_false_accept(self, most: float) -> Threshold:
         """The lowest threshold at which at most this share of different pairs passes."""

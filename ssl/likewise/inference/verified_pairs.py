@@ -111,7 +111,7 @@ class VerifiedPairs(Displayed):
         said = ", ".join(f"{count:,} {name}" for name, count in self.counts().items())
         lines = [f"{len(self.pairs):,} pairs of {self.source} ({self.model}): {said}"]
         if self.threshold is not None:
-            lines.append(f"{self.threshold.as_text()} ({self.threshold.answers:,} answers)")
+            lines.append(f"{self.threshold.as_text()} ({self.threshold.answers_text()})")
         lines += self.notes
         if self.protocol is not None:
             lines += ["", *protocol_lines(self.protocol)]

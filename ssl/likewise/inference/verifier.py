@@ -77,7 +77,7 @@ class Verified(Displayed):
                 f"(95 %: {percent(low, 1)} to {percent(high, 1)})"
             )
         if self.threshold is not None:
-            lines.append(f"{self.threshold.as_text()} ({self.threshold.answers:,} answers)")
+            lines.append(f"{self.threshold.as_text()} ({self.threshold.answers_text()})")
         return "\n".join((*lines, *self.notes))
 
 
@@ -85,7 +85,7 @@ def threshold_json(threshold: Threshold | None) -> dict[str, Any]:
     """A threshold and what it costs, with 95 % intervals; nulls where there is none."""
     if threshold is None:
         nothing = dict.fromkeys(("threshold", "far", "far_interval", "frr", "frr_interval"))
-        return nothing | {"answers": 0}
+        return nothing | {"answers": 0, "similar": 0}
     far, frr = threshold.false_accept, threshold.false_reject
     return {
         "threshold": threshold.similarity,
@@ -94,6 +94,7 @@ def threshold_json(threshold: Threshold | None) -> dict[str, Any]:
         "frr": frr.value,
         "frr_interval": [frr.low, frr.high],
         "answers": threshold.answers,
+        "similar": threshold.similar,
     }
 
 

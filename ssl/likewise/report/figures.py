@@ -144,8 +144,8 @@ def _by_answers(subject: Subject) -> list[Html]:
             )
         )
         note = (
-            f"Over all pairs of images, with 95 % intervals, from {told.threshold.answers:,} "
-            "answers that only measure and are never trained on."
+            "Over all pairs of images, with 95 % intervals, from "
+            f"{told.threshold.answers_text()}, that only measure and are never trained on."
         )
         body.append(paragraph(note, "note"))
     return [*body, *_by_models(subject)]

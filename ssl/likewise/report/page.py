@@ -103,11 +103,6 @@ def heading(text: str) -> Html:
     return Html(f"<h3>{escape(text)}</h3>\n")
 
 
-def bullets(lines: Iterable[str]) -> Html:
-    """A list."""
-    return Html(f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in lines)}</ul>\n")
-
-
 def commands(lines: Iterable[str]) -> Html:
     """Lines to type."""
     return Html(f"<pre>{'<br>'.join(map(escape, lines))}</pre>\n")
