@@ -78,5 +78,5 @@ class Finetuned(Displayed):
         return [
             f"pair AUC on held-out answers ({similar} similar, {dissimilar} dissimilar): "
             f"{before:.3f} before, {after:.3f} after, measured on a copy that was trained without "
-            f"them{rough}"
+            f"them; pairs worth a question are harder than most, so `evaluate` tells more{rough}"
         ]
