@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from likewise.errors import LikewiseError
-from likewise.images.decode import FORMATS
+from likewise.images.scan import image_suffixes
 from likewise.neighbours.search import find_names
 from likewise_labeler import passes
 from likewise_labeler.atlas_view import atlas
@@ -147,8 +147,9 @@ def _brought(desk: Desk, ready: Ready) -> Brought | None:
 
 
 def _suffixes() -> list[str]:
-    more = {"JPEG": ("jpg", "jpeg"), "TIFF": ("tif", "tiff"), "JPEG2000": ("jp2",), "SUN": ("ras",)}
-    return sorted({each for name in FORMATS for each in more.get(name, (name.lower(),))})
+    """Those of `likewise ingest`, the usual ones first."""
+    usual = ["jpg", "jpeg", "png", "webp"]
+    return [*usual, *sorted({each.removeprefix(".") for each in image_suffixes()} - set(usual))]
 
 
 def embedder_of(desk: Desk) -> Embedder:
