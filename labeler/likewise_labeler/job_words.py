@@ -108,7 +108,9 @@ def _model_row(record: Record, newest: str, embedded: bool, zone: tzinfo | None)
     return {
         "Model": record.name,
         "State": state,
-        "Epochs": f"{len(rows)} of {record.epochs}" if rows or not record.finished else "",
+        "Epochs": f"{len(rows)} of {record.epochs}"
+        if rows or not (record.finished or record.kept)
+        else "",
         "Loss": _figure(last.get("loss"), 3),
         "Spread": _figure(last.get("projection_std"), 2),
         "AUC on held-out answers": " → ".join(_figure(each, 3) for each in pair)
