@@ -1,5 +1,10 @@
 """Fixtures that several tests share."""
 
+# ruff: noqa: E402 - what is imported after the hook is checked
+from tests import shapes
+
+shapes.check()
+
 import json
 import os
 import shutil

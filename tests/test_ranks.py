@@ -266,6 +266,7 @@ def test_a_killed_process_ends_the_job_and_the_next_one_goes_on(made: Made, tmp_
     assert_same_training(runs_of(made.one)[0], runs_of(workspace)[0])
 
 
+@pytest.mark.long
 def test_a_launcher_that_is_told_to_stop_leaves_a_checkpoint(made: Made, tmp_path: Path) -> None:
     workspace = untrained(tmp_path)
     ended = launch(tmp_path, ("signal", "launcher", signal.SIGTERM, 3), on(workspace, PRETRAIN))

@@ -29,7 +29,7 @@ from likewise.answers.standing import VERDICTS, Pair, Verdict
 from likewise.answers.store import AnswerStore
 from likewise.answers.tables import metadata
 
-PEOPLE, EACH = 20, 200
+PEOPLE, EACH = 20, 80
 LEASES = """
 SELECT count(*), count(DISTINCT leases.a || leases.b), sum(
   CASE WHEN screens.place >= 0 AND screens.strategy = 'random' AND EXISTS (
@@ -151,7 +151,7 @@ pool = Pool(ids, vectors, np.arange(100), {each: int(each) for each in ids})
 with AnswerStore(sys.argv[1]) as store:
     asker = Questions(store, RandomPairs(pool, 0), set(ids), "f")
     while True:
-        for screen in asker.hand("ada", "pair"):
+        for screen in asker.hand("ada", "pair")[:-1]:  # some pair is always in hand
             reply = Reply(screen.token, {screen.candidates[0]: "unsure"}, 2.0)
             if asker.answer("ada", reply) == "stored":
                 print(*screen.pairs[0], flush=True)
