@@ -43,7 +43,7 @@ def run_in(folder: Path) -> Run:
 
 
 @pytest.mark.breaking
-@times(12, 200)
+@times(reduced=6, full=200)
 def test_a_writer_that_is_killed_leaves_a_checkpoint(
     times: int, tmp_path: Path, figure: Figure
 ) -> None:
