@@ -45,7 +45,11 @@ def write_weights(file: Path, published: Path | None = None) -> None:
 
 @torch.inference_mode()
 def difference(weights: Path, published: Path, side: int) -> float:
-    """Greatest absolute difference between timm's features and the original net's."""
+    """Greatest absolute difference between timm's features and the original net's.
+
+    The original pads as a side of 224 needs, whatever the side; timm pads as TensorFlow does. So
+    they are equal where every map that is halved is even (128, 160, 224), and differ at 112 or 144.
+    """
     net = build_backbone(BACKBONE, image_size=side, init=str(weights)).net.eval()
     original = importlib.import_module("efficientnet_lite_pytorch").EfficientNet.from_pretrained(
         "efficientnet-lite0", weights_path=str(published)
