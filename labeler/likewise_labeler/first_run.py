@@ -183,23 +183,6 @@ def _terminal(workspace: Workspace, steps: Steps) -> None:
         look_again()
 
 
-def nothing_left(images: int) -> None:
-    """Say that every pair is answered, implied, or on another screen."""
-    if images < 2:
-        title = "Too few images"
-        text = (
-            "A pair takes two images. Add some with `likewise ingest`, then run `likewise embed`."
-        )
-    else:
-        title = "Nothing left to ask"
-        text = (
-            f"The answers settle every pair of the {images:,} images, or others are at the last "
-            "ones. Next: fine-tune, on the Train page."
-        )
-    st.html(state(title, text))
-    look_again()
-
-
 def look_again() -> None:
     """A button that looks whether things have changed."""
     _middle().button("Look again", key="look-again", width="stretch")
