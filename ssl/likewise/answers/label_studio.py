@@ -55,7 +55,7 @@ def write_tasks(
     """Write tasks, and beside them the labeling configuration.
 
     Images are addressed as Label Studio's local storage does, by their path below its document
-    root, which is the file system's unless LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT says otherwise.
+    root, which is taken to be the file system's, as it is by default.
 
     Args:
         file: To write, whole or not at all.
