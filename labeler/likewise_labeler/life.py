@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from likewise_labeler.allocator import give_back_what_is_freed
 from likewise_labeler.desk import the_desk
 
 WATCH = "LIKEWISE_PARENT"
@@ -19,6 +20,7 @@ _LAST_SECONDS = 5.0
 @asynccontextmanager
 async def with_parent(_app: Any) -> AsyncGenerator[None, None]:
     """Open the workspace beside; watch the parent, if the parent asked for it."""
+    give_back_what_is_freed()
     threading.Thread(target=the_desk().look, name="desk", daemon=True).start()
     if os.environ.get(WATCH) == "stdin":
         threading.Thread(target=_watch, name="parent", daemon=True).start()
