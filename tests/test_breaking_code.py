@@ -266,7 +266,7 @@ STRANGERS = [
     *("json", "pickle", "signal", "multiprocessing", "threading", "numpy", "PIL", "torch", "runpy"),
     *("likewise", "likewise_labeler", "streamlit", "pebble", "encodings", "sitecustomize"),
 ]
-CONSOLE = "from likewise.cli import main; main()"
+CONSOLE = "from likewise.__main__ import main; main()"
 """The installed command: a script elsewhere, so that it does not look in the present folder."""
 
 

@@ -248,6 +248,28 @@ def test_a_reader_that_has_enough_is_no_error_of_ours(words: list[str], tmp_path
     assert b"BrokenPipe" not in done.stderr
 
 
+STOPPED_EARLY = """
+import sys
+
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "tyro":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Stop())
+from likewise.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_the_command_line_is_imported_is_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_EARLY], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "likewise: stopped; nothing was begun\n"
+
+
 def test_errors_are_json_when_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["embed", "--json", "--workspace", str(tmp_path / "none")]) == 1
     told = json.loads(capsys.readouterr().out)

@@ -24,7 +24,7 @@ from likewise.settings import Label
 from likewise.workspace import Workspace
 from tests.served import own_port
 
-MAIN = "from likewise.cli import main; main()"
+MAIN = "from likewise.__main__ import main; main()"
 
 
 @contextmanager

@@ -1,5 +1,16 @@
-"""``python -m likewise``, and so ``torchrun -m likewise``: the command line."""
+"""The command ``likewise``, also as ``python -m likewise`` and ``torchrun -m likewise``."""
 
-from likewise.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command line; stopped before that is even imported, say so, and end with 1."""
+    try:
+        from likewise.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit("likewise: stopped; nothing was begun")
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,7 @@ from likewise.models.runs import Run
 from likewise.report.charts import curves
 from likewise.report.page import Html, Section, box, heading, paragraph
 from likewise.report.subject import Subject, why_kept
-from likewise.training.pretrain import collapse_of
+from likewise.training.watch import collapse_of
 
 _VIEWED, _VIEWS = 3, 6
 

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,7 +30,6 @@ from likewise.models.together import (
 )
 from likewise.progress import say
 from likewise.settings import Preset, Pretrain, config_of
-from likewise.training import health
 from likewise.training.batches import Request, Rows, divide_cores, epoch_rows
 from likewise.training.checkpoint import arithmetic_of, remove_checkpoints
 from likewise.training.halving import halved, require_half
@@ -40,14 +38,8 @@ from likewise.training.losses import simsiam_loss
 from likewise.training.pretrained import Pretrained
 from likewise.training.shares import averaging, gathered, require_enough
 from likewise.training.view_source import ViewSource
+from likewise.training.watch import WATCHED_IMAGES, Watch, collapse_of
 from likewise.workspace import Workspace
-
-WATCHED_IMAGES = 512
-"""How many images the health figures are measured on."""
-FIRST_STEPS = 50
-"""Before so many steps a collapse may still dissolve by itself, and is not told."""
-LOOK_AT = 100
-"""After so many steps a collapse is looked for, however long the first epoch is."""
 
 
 def pretrain(workspace: Workspace, settings: Pretrain) -> Pretrained:
@@ -155,17 +147,11 @@ class _Pretraining:
             weight_decay=settings.weight_decay,
             fused=self.machine.fused,
         )
-        self.watched = self._watched_images()
         self.stored = from_first(
             lambda: old or start_run(workspace, "pretrain", config, name=settings.name)
         )
-        self.kept: dict[str, Any] = {
-            **self.machine.kept,
-            "neighbours": None,
-            "told_apart": torch.full((FIRST_STEPS,), math.nan, device=self.machine.device),
-        }
-        self.told_apart: Tensor = self.kept["told_apart"][0]
-        self.warned = False
+        self.kept: dict[str, Any] = {**self.machine.kept}
+        self.watch = Watch(self.model, self.machine, self._watched_images(), self.kept)
         self.forward: Forward = self._plain_forward
 
     def run(self) -> Pretrained:
@@ -179,10 +165,10 @@ class _Pretraining:
             images_per_step=self.batch_size,
             loss_of=self.loss_of,
             set_lr=self.set_lr,
-            after_epoch=self.measure,
+            after_epoch=self.watch.measure,
             images_of=lambda request: self.images.names(request.rows),
             threads=self.threads,
-            after_step=self.after_step,
+            after_step=self.watch.after_step,
             kept=self.kept,
         )
         position = load_checkpoint(training)
@@ -236,7 +222,7 @@ class _Pretraining:
         with self.machine.autocast(), joint_norms():
             z, p = self.forward(flat)
         p, z = (gathered(each.float().reshape(count, -1, each.shape[1]), total) for each in (p, z))
-        self.told_apart = health.told_apart(z)
+        self.watch.saw(z)
         return simsiam_loss(p, z)
 
     def _plain_forward(self, flat: UInt8[Tensor, "Vb S S 3"]) -> tuple[Tensor, ...]:
@@ -275,61 +261,6 @@ class _Pretraining:
         """
         encoder, _predictor = self.optimizer.param_groups
         encoder["lr"] = self.rate * 0.5 * (1 + math.cos(math.pi * progress))
-
-    def after_step(self, steps: int) -> None:
-        """Look for a collapse before the first long epoch is over, too."""
-        recent = self.kept["told_apart"].to(self.machine.device)
-        recent[steps % FIRST_STEPS] = self.told_apart
-        self.kept["told_apart"] = recent
-        if steps == LOOK_AT and ranks.here().first:
-            h, z = self._watched()
-            self._warn(
-                {
-                    "steps": steps,
-                    "projection_std": health.relative_std(z),
-                    "effective_rank": health.effective_rank(h),
-                    **self._guesses(),
-                }
-            )
-
-    def _guesses(self) -> dict[str, float]:
-        """How well views of one image were told from those of others in the last steps."""
-        recent = self.kept["told_apart"]
-        recent = recent[recent.isfinite()]
-        error = recent.std(correction=0) / math.sqrt(len(recent))
-        return {"told_apart": float(recent.mean()), "told_apart_error": float(error)}
-
-    @torch.no_grad()
-    def _watched(self) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N P"]]:
-        """What the net makes of a fixed sample of images: embeddings and projections."""
-        self.model.eval()
-        with self.machine.autocast():
-            h, z, _ = self.model(self.backbone.normalise(self.watched.to(self.machine.device)))
-        self.model.train()
-        return h.float().cpu(), z.float().cpu()
-
-    def measure(self, row: dict[str, Any]) -> dict[str, float]:
-        """Health on a fixed sample of images, without labels; ``row`` is what is known so far."""
-        h, z = self._watched()
-        now = health.nearest(h)
-        before, self.kept["neighbours"] = self.kept["neighbours"], now
-        measured = {
-            "embedding_std": health.relative_std(h),
-            "projection_std": health.relative_std(z),
-            "effective_rank": health.effective_rank(h),
-            "neighbour_stability": 0.0
-            if before is None
-            else health.neighbour_stability(before, now),
-            **self._guesses(),
-        }
-        self._warn(row | measured)
-        return measured
-
-    def _warn(self, measured: Mapping[str, Any]) -> None:
-        warning = collapse_of(measured)
-        if warning and not self.warned:
-            say(f"warning: {warning}")
-            self.warned = True
 
     def _pick_machine(self, old: Run | None) -> Machine:
         settings = self.settings
@@ -375,16 +306,6 @@ class _Pretraining:
         )
         if position.epoch or position.step:
             say(f"going on at epoch {position.epoch + 1}, step {position.step + 1}")
-
-
-def collapse_of(measured: Mapping[str, Any]) -> str | None:
-    """A warning in plain words if an epoch's row of metrics shows a collapse."""
-    if measured["steps"] < FIRST_STEPS:
-        return None
-    collapsed = health.collapse_warning(measured["projection_std"], measured["effective_rank"])
-    if collapsed or "told_apart" not in measured:
-        return collapsed
-    return health.guessing_warning(measured["told_apart"], measured["told_apart_error"])
 
 
 def pick_recipe(images: Images, preset: Preset) -> Recipe:
