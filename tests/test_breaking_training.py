@@ -30,6 +30,7 @@ from likewise.models.runs import Run, runs_of, start_run
 from likewise.neighbours.parts import parts_in
 from likewise.settings import Ingest, Preset, Pretrain
 from likewise.training import pretrain as pretrain_module
+from likewise.training import watch
 from likewise.training.batches import epoch_rows
 from likewise.training.checkpoint import read_checkpoint
 from likewise.training.pretrain import pretrain
@@ -367,7 +368,7 @@ def steps_until_told(
             told.append(steps)
 
     patch.setattr(torch.optim.SGD, "step", counted)
-    patch.setattr(pretrain_module, "say", heard)
+    patch.setattr(watch, "say", heard)
     settings: dict[str, Any] = {
         "batch_size": 16,
         "epochs": 26,
