@@ -6,10 +6,10 @@ that within groups, vectors are whitened by ``W^-1/2``; there a direction of var
 floor is the pull to the identity: what answers say nothing about stays, so that images of groups
 that nobody has seen can still be told apart.
 
-What lies between groups is all that does not lie within them, so no two groups are pushed apart:
-groups that happen to be parts of one class, as random questions find them, do little harm. T is
-free, from all images that may be learnt from, and so are its first directions, the only ones that
-the head sees. Images whose group is not told are never negatives: they count in T alone.
+What lies between groups is all that does not lie within them, so no two groups are pushed apart
+here: groups that happen to be parts of one class, as random questions find them, do little harm. T
+is free, from all images that may be learnt from, and so are its first directions, the only ones
+that the head sees. Images whose group is not told are never negatives: they count in T alone.
 """
 
 from dataclasses import dataclass

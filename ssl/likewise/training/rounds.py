@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int
 from likewise.answers.placement import Placement
 from likewise.answers.rivals import Rivals
 from likewise.models.heads import Head, project
+from likewise.training.contrast import contrasted
 from likewise.training.flow import KEPT
 from likewise.training.head import Basis, basis_of, fit_head
 from likewise.training.spread import Spread, Trust, spread, trust_in
@@ -63,17 +64,29 @@ def pool_trust(pool: Pool, placement: Placement, seed: int = 0) -> Trust:
 def teach(pool: Pool, placement: Placement, trust: Trust, seed: int = 0) -> tuple[Spread, Head]:
     """Spread and head that the placement teaches, after `ROUNDS`; the blend is 1, not yet tested.
 
-    A head without a part where too little is placed.
+    What tells the placed groups apart is added in the end (`likewise.training.contrast`). A head
+    without a part where too little is placed.
     """
     near, close = pool.neighbours, pool.similarities
     for turn in range(ROUNDS):
         told = spread(near, close, placement, pool.among, trust)
         head = fit_head(pool.basis, pool.coordinates, told, seed)
         if not head.blend:
-            break
+            return told, head
         if turn < ROUNDS - 1:
             near, close = nearest(pool, blended(pool, head, SHARE))
-    return told, head
+    return told, _with_contrast(pool, head, placement, seed)
+
+
+def _with_contrast(pool: Pool, head: Head, placement: Placement, seed: int) -> Head:
+    """A head of the pool's basis, and what `contrasted` adds to it."""
+    directions = pool.basis.directions
+    weight = contrasted(head.weight @ directions.T, pool.coordinates, placement, seed) @ directions
+    return replace(
+        head,
+        weight=weight.astype(np.float32),
+        offset=(-weight @ pool.basis.centre).astype(np.float32),
+    )
 
 
 def blended(pool: Pool, head: Head, share: float) -> Head:
