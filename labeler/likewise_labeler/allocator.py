@@ -1,6 +1,7 @@
 """What the server frees goes back to the system: it runs for days, and pictures come and go."""
 
 import ctypes
+import sys
 
 _M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3
 _ARENAS, _OWN_PAGES = 2, 128 * 1024
@@ -17,7 +18,9 @@ def give_back_what_is_freed() -> None:
 
     Source: mallopt(3).
     """
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
+    if sys.platform != "linux":
+        return
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none
     if set_option is not None:
         set_option(_M_ARENA_MAX, _ARENAS)
         set_option(_M_MMAP_THRESHOLD, _OWN_PAGES)

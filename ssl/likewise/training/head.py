@@ -46,6 +46,11 @@ class Basis:
         directions = self.directions.astype(np.float32)
         return np.asarray(vectors @ directions.T - (directions @ self.centre).astype(np.float32))
 
+    def head(self, weight: Float64[np.ndarray, "h d"]) -> Head:
+        """The head that maps coordinates by this matrix, with a blend of 1."""
+        whole = weight @ self.directions
+        return Head(whole.astype(np.float32), (-whole @ self.centre).astype(np.float32), 1.0)
+
 
 def basis_of(
     vectors: Float32[np.ndarray, "N D"], among: Bool[np.ndarray, " N"] | None = None, seed: int = 0
@@ -72,8 +77,7 @@ def fit_head(
     if len(groups) < 2:
         return untouched(len(basis.centre))
     within = covariance_within(coordinates[told], members, spread.confidence[told])
-    weight = discriminating(within, np.diag(basis.variances)) @ basis.directions
-    return Head(weight.astype(np.float32), (-weight @ basis.centre).astype(np.float32), 1.0)
+    return basis.head(discriminating(within, np.diag(basis.variances)))
 
 
 def covariance_within(

@@ -75,18 +75,8 @@ def teach(pool: Pool, placement: Placement, trust: Trust, seed: int = 0) -> tupl
             return told, head
         if turn < ROUNDS - 1:
             near, close = nearest(pool, blended(pool, head, SHARE))
-    return told, _with_contrast(pool, head, placement, seed)
-
-
-def _with_contrast(pool: Pool, head: Head, placement: Placement, seed: int) -> Head:
-    """A head of the pool's basis, and what `contrasted` adds to it."""
-    directions = pool.basis.directions
-    weight = contrasted(head.weight @ directions.T, pool.coordinates, placement, seed) @ directions
-    return replace(
-        head,
-        weight=weight.astype(np.float32),
-        offset=(-weight @ pool.basis.centre).astype(np.float32),
-    )
+    weight = head.weight @ pool.basis.directions.T
+    return told, pool.basis.head(contrasted(weight, pool.coordinates, placement, seed))
 
 
 def blended(pool: Pool, head: Head, share: float) -> Head:

@@ -55,15 +55,7 @@ class Watch:
         recent[steps % FIRST_STEPS] = self._told_apart
         self._kept["told_apart"] = recent
         if steps == LOOK_AT and ranks.here().first:
-            h, z = self._embedded()
-            self._warn(
-                {
-                    "steps": steps,
-                    "projection_std": health.relative_std(z),
-                    "effective_rank": health.effective_rank(h),
-                    **self._guesses(),
-                }
-            )
+            self._warn({"steps": steps, **self._signs(*self._embedded())})
 
     def measure(self, row: Mapping[str, Any]) -> dict[str, float]:
         """The health figures after an epoch, without labels; ``row`` is what is known so far."""
@@ -72,22 +64,25 @@ class Watch:
         before, self._kept["neighbours"] = self._kept["neighbours"], now
         measured = {
             "embedding_std": health.relative_std(h),
-            "projection_std": health.relative_std(z),
-            "effective_rank": health.effective_rank(h),
             "neighbour_stability": 0.0
             if before is None
             else health.neighbour_stability(before, now),
-            **self._guesses(),
+            **self._signs(h, z),
         }
         self._warn({**row, **measured})
         return measured
 
-    def _guesses(self) -> dict[str, float]:
-        """How well views of one image were told from those of others in the last steps."""
+    def _signs(self, h: Float[Tensor, "N D"], z: Float[Tensor, "N P"]) -> dict[str, float]:
+        """What `collapse_of` looks at, of the images now and of the views of the last steps."""
         recent = self._kept["told_apart"]
         recent = recent[recent.isfinite()]
         error = recent.std(correction=0) / math.sqrt(len(recent))
-        return {"told_apart": float(recent.mean()), "told_apart_error": float(error)}
+        return {
+            "projection_std": health.relative_std(z),
+            "effective_rank": health.effective_rank(h),
+            "told_apart": float(recent.mean()),
+            "told_apart_error": float(error),
+        }
 
     @torch.no_grad()
     def _embedded(self) -> tuple[Float[Tensor, "N D"], Float[Tensor, "N P"]]:
