@@ -71,6 +71,21 @@ def test_two_annotators_are_never_asked_what_is_answered_implied_or_on_a_screen(
     assert done_early or len(ledger.answered()) == 150
 
 
+def test_many_people_who_begin_at_once_all_place_images() -> None:
+    pool, ledger = pool_of_groups(10, 40), Ledger()
+    proposer, shown = CoverPlace(pool, 0), list[Proposal]()
+    for number in range(1, 21):
+        for _ in range(6):  # others come while somebody answers
+            busy = {image for each in shown for image in (each.a, each.b)}
+            taken = set(ledger.answered()) | {(each.a, each.b) for each in shown}
+            found = proposer.next(ledger, taken, busy)
+            assert found is not None
+            assert found.reason != "One of the last open pairs"
+            assert not {found.a, found.b} <= busy
+            shown.append(found)
+        ledger.add(answer(shown.pop(0), 10, number, "ada"))
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_an_answer_that_was_taken_back_is_asked_again(strategy: Strategy) -> None:
     pool, ledger = pool_of_groups(3, 4), Ledger()

@@ -106,11 +106,11 @@ class LikelyFirst:
         for place in self._places(edges):
             one, two = edges.rows[place].tolist()
             ids = self.pool.ids[one], self.pool.ids[two]
-            if not self._is_open(one, two, ledger):
-                continue
-            if not set(ids).isdisjoint(busy) or pair_of(*ids) in taken:
+            if ids[0] in busy or ids[1] in busy or pair_of(*ids) in taken:
                 if pair_of(*ids) not in ledger.answered():
                     put_off.append(place)
+                continue
+            if not self._is_open(one, two, ledger):
                 continue
             put_off.append(place)
             if ledger.links.relation(*ids) is None:

@@ -157,7 +157,9 @@ class CoverPlace:
     ) -> tuple[Proposal | None, bool]:
         """``image`` against the nearest member of the likeliest group that is left to ask.
 
-        And whether there may be one later: somebody looks at it, or has that pair on a screen.
+        And whether there may be one later: somebody has a pair with it on a screen. The member may
+        be on other screens: no answer there tells where ``image`` belongs, and while few images
+        are known and many people ask, all of those are.
         """
         belief, row = self.belief, self.pool.positions[image]
         if not belief.asked.images:
@@ -180,8 +182,9 @@ class CoverPlace:
                 continue
             there = self.pool.positions[name]
             relation = ledger.links.relation(image, name)
-            if name in busy or (pair := pair_of(image, name)) in taken:
-                later |= relation is None and (name in busy or pair not in ledger.answered())
+            pair = pair_of(image, name)
+            if pair in taken:
+                later |= relation is None and pair not in ledger.answered()
                 continue
             if relation is None:
                 size = int(asked.partition.sizes[slots[place]])

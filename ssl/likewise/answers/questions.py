@@ -147,7 +147,7 @@ class Questions:
         with self._lock:
             with self._store.reading() as connection:
                 self._catch_up(connection)
-                taken = _open(leased_pairs(connection), self._clock())
+                taken = _held(leased_pairs(connection, self._clock()))
             self._ahead = next_question(
                 "pair", self._proposer, self.turns, self._anchors, self._ledger, taken, ()
             )
@@ -235,9 +235,9 @@ class Questions:
         """
         with self._store.reading() as connection:
             self._catch_up(connection)
-            leased = leased_pairs(connection)
+            leased = leased_pairs(connection, now)
             latest = latest_screens(connection, annotator, _LATEST)
-        taken = _open(leased, now)
+        taken = _held(leased)
         found = self._question(annotator, kind, kept, taken, latest)
         if found is None and kept:
             return None
@@ -325,6 +325,6 @@ class Questions:
             self._ledger.add(entry)
 
 
-def _open(leased: Mapping[Pair, datetime], now: datetime) -> set[Pair]:
+def _held(leased: Mapping[Pair, bool]) -> set[Pair]:
     """The leased pairs that nobody else may have yet."""
-    return {pair for pair, expires in leased.items() if expires > now}
+    return {pair for pair, held in leased.items() if held}

@@ -32,7 +32,8 @@ _LATEST = (
     .order_by(screens.c.place.desc())
     .limit(bindparam("count"))
 )
-_LEASED = select(leases.c.a, leases.c.b, screens.c.expires).join(screens)
+_HELD = screens.c.expires > bindparam("now", type_=screens.c.expires.type)
+_LEASED = select(leases.c.a, leases.c.b, _HELD).join(screens)
 _CLOSE = update(screens).where(screens.c.token == bindparam("screen"))
 _FREE = delete(leases).where(
     leases.c.screen == bindparam("screen"),
@@ -76,9 +77,9 @@ def latest_screens(connection: Connection, annotator: str, count: int) -> list[S
     return [screen_from(row) for row in rows]
 
 
-def leased_pairs(connection: Connection) -> dict[Pair, datetime]:
-    """Every pair that is on a screen, and when it expires."""
-    return {(a, b): expires for a, b, expires in connection.execute(_LEASED)}
+def leased_pairs(connection: Connection, now: datetime) -> dict[Pair, bool]:
+    """Every pair that is on a screen, and whether nobody else may have it yet."""
+    return {(a, b): held for a, b, held in connection.execute(_LEASED, {"now": now})}
 
 
 def reserve(connection: Connection, screen: Screen) -> Screen | None:
