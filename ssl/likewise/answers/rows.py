@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from sys import intern
 from typing import Any
 
 from sqlalchemy import (
@@ -222,8 +223,9 @@ def recent_times(connection: Connection, annotator: str, count: int) -> list[dat
 
 
 def answer_of(row: Mapping[Any, Any]) -> Answer:
-    """The answer that a row holds."""
-    return Answer(*(row[name] for name in _ANSWER))
+    """The answer that a row holds; equal texts of many rows are one in memory."""
+    values = (row[name] for name in _ANSWER)
+    return Answer(*(intern(each) if isinstance(each, str) else each for each in values))
 
 
 def _entry(row: Mapping[Any, Any]) -> Entry:

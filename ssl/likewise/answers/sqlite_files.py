@@ -10,6 +10,8 @@ from likewise.errors import LikewiseError
 
 _PREFIX = "sqlite:///"
 BUSY_SECONDS = 30
+CACHE = 512
+"""KiB of the file that each connection keeps; a server has dozens, and the system keeps it all."""
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -53,6 +55,7 @@ def prepare(connection: Any, file: Path | None, info: dict[Any, Any]) -> None:
         return
     for pragma in (
         f"busy_timeout={BUSY_SECONDS * 1000}",
+        f"cache_size=-{CACHE}",
         "journal_mode=WAL",
         "foreign_keys=ON",
     ):

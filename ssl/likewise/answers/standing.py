@@ -14,7 +14,7 @@ Pair = tuple[str, str]
 """Two image ids, the smaller first."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One verdict on one pair by one annotator."""
 
@@ -40,7 +40,7 @@ class Answer:
         return self.a, self.b
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Undo:
     """A row that takes an earlier answer back."""
 

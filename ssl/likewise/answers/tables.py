@@ -138,6 +138,7 @@ def connect(url: str) -> Engine:
         pool_pre_ping=not url.startswith("sqlite"),
         pool_size=_CONNECTIONS,
         max_overflow=_CONNECTIONS,
+        pool_use_lifo=True,  # so that few are in use, and the caches of few fill up
         **({} if file is None else {"creator": partial(open_file, file), "poolclass": QueuePool}),
     )
     if engine.dialect.name == "sqlite":
