@@ -7,15 +7,37 @@ import threading
 
 import pytest
 
+from likewise.errors import LikewiseError
 from likewise.signals import interruptible
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_unwinds_the_block_and_nothing_else(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), interruptible():
         signal.raise_signal(number)
     assert signal.getsignal(number) is before
+
+
+def interrupted(number: signal.Signals, told: Exception) -> None:
+    try:
+        signal.raise_signal(number)
+    except KeyboardInterrupt:
+        raise told from None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_that_a_library_makes_an_error_of_is_one_still(number: signal.Signals) -> None:
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        interrupted(number, RecursionError("as a half-imported numpy has it"))
+
+
+@pytest.mark.parametrize("error", [LikewiseError, RecursionError])
+def test_errors_are_what_they_are(error: type[Exception]) -> None:
+    with pytest.raises(error), interruptible():
+        raise error("no interrupt")
+    with pytest.raises(LikewiseError, match="said better"), interruptible():
+        interrupted(signal.SIGINT, LikewiseError("stopped; said better"))
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None])

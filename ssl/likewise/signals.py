@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from likewise.errors import LikewiseError
+
 STOPS = tuple(getattr(signal, each) for each in ("SIGINT", "SIGTERM"))
 
 
@@ -34,26 +36,37 @@ def interruptible() -> Iterator[None]:
     """Let SIGTERM and SIGHUP (a terminal that is closed) raise KeyboardInterrupt in the block.
 
     Where they are ignored, as under ``nohup``, or have a handler, they stay as they are. Processes
-    that are forked meanwhile end at once, as they would have.
+    that are forked meanwhile end at once, as they would have. An interrupt, Ctrl-C too, that a
+    library turns into an error of its own, as imports may, leaves the block as KeyboardInterrupt.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    owner = os.getpid()
+    owner, interrupted = os.getpid(), False
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        if os.getpid() != owner:
+        nonlocal interrupted
+        if os.getpid() != owner and number != signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        interrupted = True
         raise KeyboardInterrupt
 
-    names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
     numbers = [getattr(signal, each) for each in names if hasattr(signal, each)]
-    ours = [each for each in numbers if signal.getsignal(each) is signal.SIG_DFL]
+    before = {each: signal.getsignal(each) for each in numbers}
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    ours = {number: handler for number, handler in before.items() if handler in defaults}
     for each in ours:
         signal.signal(each, interrupt)
     try:
         yield
+    except LikewiseError:
+        raise
+    except Exception as error:
+        if interrupted:
+            raise KeyboardInterrupt from error
+        raise
     finally:
-        for each in ours:
-            signal.signal(each, signal.SIG_DFL)
+        for number, handler in ours.items():
+            signal.signal(number, handler)
