@@ -110,7 +110,8 @@ def _fill(workspace: Workspace, url: str) -> None:
 
 async def _crowd(load: Load, url: str, process: int) -> None:
     end = time.perf_counter() + load.seconds
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    # Before uvicorn closes what was idle for 5 s; a browser asks again where that crosses.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=4)
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
         everybody = [_person(load, client, url, number, end) for number in range(load.people)]
         await asyncio.gather(_watch(load, process, end), *everybody)
