@@ -36,7 +36,7 @@ CASES = (
 def rows(scratch: Path, short: bool) -> Iterator[Row]:
     """Images (two views each) per second."""
     from lightly.data import LightlyDataset
-    from lightly.transforms import SimSiamTransform
+    from lightly.transforms.simsiam_transform import SimSiamTransform
 
     torch.set_num_threads(1)
     for what, width, height, size, usual in CASES:

@@ -96,7 +96,7 @@ def lightly_loop(folder: Path, size: int, epochs: int, workers: int | None = Non
     from lightly.data import LightlyDataset
     from lightly.loss import NegativeCosineSimilarity
     from lightly.models.modules import SimSiamPredictionHead, SimSiamProjectionHead
-    from lightly.transforms import SimSiamTransform
+    from lightly.transforms.simsiam_transform import SimSiamTransform
 
     class SimSiam(torch.nn.Module):
         def __init__(self, backbone: torch.nn.Module) -> None:

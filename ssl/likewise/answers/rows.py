@@ -224,8 +224,11 @@ def recent_times(connection: Connection, annotator: str, count: int) -> list[dat
 
 def answer_of(row: Mapping[Any, Any]) -> Answer:
     """The answer that a row holds; equal texts of many rows are one in memory."""
-    values = (row[name] for name in _ANSWER)
-    return Answer(*(intern(each) if isinstance(each, str) else each for each in values))
+    return Answer(*(_one_text(row[name]) for name in _ANSWER))
+
+
+def _one_text(value: Any) -> Any:
+    return intern(value) if isinstance(value, str) else value
 
 
 def _entry(row: Mapping[Any, Any]) -> Entry:
