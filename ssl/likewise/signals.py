@@ -1,4 +1,4 @@
-"""SIGTERM ends a command as Ctrl-C does, so that it cleans up behind itself."""
+"""SIGTERM ends a command as Ctrl-C does, so that it cleans up behind itself; neither gets lost."""
 
 import os
 import signal
@@ -61,10 +61,8 @@ def interruptible() -> Iterator[None]:
         signal.signal(each, interrupt)
     try:
         yield
-    except LikewiseError:
-        raise
     except Exception as error:
-        if interrupted:
+        if interrupted and not isinstance(error, LikewiseError):
             raise KeyboardInterrupt from error
         raise
     finally:
