@@ -11,7 +11,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from likewise.errors import LikewiseError
 from likewise.models.heads import Head, apply_head, untouched
 from likewise.training import head as module
-from likewise.training.head import basis_of, covariance_within, discriminating, fit_head
+from likewise.training.head import basis_of, deviations, discriminating, fit_head, shrinkage
 from likewise.training.spread import Spread
 
 
@@ -56,7 +56,7 @@ def test_what_it_keeps_is_what_scikit_learns_discriminant_finds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     vectors, groups = cloud(400)
-    monkeypatch.setattr(module, "SHRINK", 0.0)
+    monkeypatch.setattr(module, "SHRINKAGES", (1e-9,))
     monkeypatch.setattr(module, "FLOOR", 0.0)
     head = fitted(vectors, told(groups))
     theirs = LinearDiscriminantAnalysis(solver="eigen")
@@ -65,6 +65,11 @@ def test_what_it_keeps_is_what_scikit_learns_discriminant_finds(
     assert lengths[2] < 0.2 * lengths[1]
     span, _ = np.linalg.qr(theirs.scalings_[:, :2])
     assert np.linalg.svd(kept[:2] @ span)[1].min() > 0.97
+
+
+def covariance_within(vectors: np.ndarray, members: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    apart, weights = deviations(vectors, members, sure)
+    return np.asarray((apart * weights[:, None]).T @ apart)
 
 
 def test_covariance_within_is_that_of_each_group() -> None:
@@ -93,10 +98,39 @@ def test_doubted_images_count_less() -> None:
 
 def test_lengths_are_one_minus_one_over_the_variance() -> None:
     total = np.diag([1.0, 2.0, 10.0, 1.1])
-    weight = discriminating(np.eye(4), total)
-    expected = np.maximum(1 - 1 / np.diag(total), module.FLOOR)
+    weight = discriminating(np.eye(4), total, 0.1)
+    expected = np.maximum(0.9 * (1 - 1 / np.diag(total)) + 0.1, module.FLOOR)
     assert np.allclose(weight / weight[2, 2], np.diag(expected / expected[2]), atol=1e-6)
     assert (weight**2).sum() == pytest.approx(4)
+
+
+def parts_of(count: int, scales: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Covariances of so many images in each of five parts, with these deviations."""
+    rng = np.random.default_rng(seed)
+    drawn = rng.normal(size=(5, count, len(scales))) * scales
+    return np.asarray(np.einsum("fnd,fne->fde", drawn, drawn))
+
+
+def test_the_fewer_images_the_more_of_the_identity_is_taken() -> None:
+    scales = np.linspace(0.1, 2, 40)
+    found = [shrinkage(parts_of(count, scales)) for count in (1, 4, 20, 200)]
+    assert found == sorted(found, reverse=True)
+    assert found[0] >= 0.4
+    assert found[-1] == module.SHRINKAGES[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_images_differ_alike_in_all_directions_nothing_is_learnt(seed: int) -> None:
+    parts = parts_of(6, np.ones(40), seed)
+    assert shrinkage(parts) == 1.0
+    weight = discriminating(parts.sum(axis=0), np.diag(np.linspace(1, 9, 40)), 1.0)
+    assert np.allclose(weight, np.eye(40))
+
+
+def test_how_large_groups_are_does_not_matter_to_the_share_of_the_identity() -> None:
+    parts = parts_of(8, np.linspace(0.1, 2, 40))
+    assert shrinkage(1e6 * parts) == shrinkage(parts)
+    assert shrinkage(np.zeros((2, 4, 4))) in module.SHRINKAGES
 
 
 def test_what_it_learns_holds_for_other_images_of_the_groups() -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Int64, Shaped
 from benchmarks.answers.arms import LIKEWISE, Arm
 from benchmarks.answers.peers import heads
 from likewise.answers.belief import belief_of
-from likewise.answers.duels import score_of
+from likewise.answers.duels import duels_in
 from likewise.answers.pool import Pool
 from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Answer
@@ -96,7 +96,8 @@ class Refresh:
         placement = belief_of(self.pool, answers).placement()
         vectors = np.asarray(self.embeddings.vectors)
         if len(placement.rows):
-            self.rivals = next_rivals(vectors, *self.embeddings.neighbours(), placement, self.seed)
+            near, duels = self.embeddings.neighbours(), duels_in(answers)
+            self.rivals = next_rivals(vectors, *near, placement, duels, self.seed)
 
 
 def _ours(embeddings: Embeddings, pool: Pool, answers: Sequence[Answer], seed: int) -> Learnt:
@@ -105,7 +106,7 @@ def _ours(embeddings: Embeddings, pool: Pool, answers: Sequence[Answer], seed: i
         return untouched()
     rows, similarities = embeddings.neighbours()
     vectors = np.asarray(embeddings.vectors)
-    found = learn(vectors, rows, similarities, placement, seed=seed, duels=score_of(answers))
+    found = learn(vectors, rows, similarities, placement, seed=seed, duels=duels_in(answers))
 
     placed = np.full(len(vectors), ABSTAIN, dtype=np.int64)
     placed[placement.rows] = placement.groups

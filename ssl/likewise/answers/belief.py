@@ -24,8 +24,6 @@ from likewise.answers.standing import Answer, Pair
 
 GROWTH = 1.15
 """Rates and likeness are estimated anew when the answers have grown by this factor."""
-JUDGED_AFTER = 100
-"""Answers after which it is judged whether the groups are many and small."""
 FIRST = 20
 """Answers before which nothing is estimated."""
 _MANY = 100
@@ -65,8 +63,7 @@ class Belief:
         for each in self._watchers:
             each.clear()
         self._moves = Moves(self.asked.partition, self.asked)
-        self.early: float | None = None
-        """Share of the images in groups not met yet, by the first `JUDGED_AFTER` answered pairs."""
+        self._early: dict[int, float] = {}
         self.rates = self._given or estimate_rates({})
         self.answers: dict[Pair, tuple[Answer, ...]] = {}
         """The answers that count."""
@@ -117,9 +114,20 @@ class Belief:
         self._improve((*nodes, *parted, *contested), _VISITS)
         if self._given is None and len(self.answers) >= max(FIRST, GROWTH * self._fitted):
             self._estimate()
-        self._judge()
 
     # Beliefs out.
+
+    def undiscovered_after(self, count: int) -> float | None:
+        """Share of the images, 0 to 1, in groups not met yet, by the first ``count`` answered pairs.
+
+        None while there are fewer. They are looked at once, apart from the others, so that it is
+        the same however many came at a time.
+        """
+        if count not in self._early and len(self.answers) >= count:
+            first = Belief(self.pool, self._given)
+            first.load(islice(self.answers.items(), count))
+            self._early[count] = first.asked.undiscovered
+        return self._early.get(count)
 
     def placement(self) -> Placement:
         """The groups of all images that answers placed, and how sure each place is.
@@ -192,7 +200,6 @@ class Belief:
         self._refresh(asked.take_for_granted() if len(asked) > _ALL_VISITS else everyone)
         for each in self._watchers:
             each.update(everyone)
-        self._judge()
 
     def _estimate(self) -> None:
         """Learn rates and likeness from the groups; answers are weighed anew by and by."""
@@ -235,16 +242,6 @@ class Belief:
             return ()
         self._adopt(best)
         return range(len(self.asked))
-
-    def _judge(self) -> None:
-        """Look at the first answers once, also if they come together with many others."""
-        if self.early is not None or len(self.answers) < JUDGED_AFTER:
-            return
-        judging = self
-        if len(self.answers) > JUDGED_AFTER:
-            judging = Belief(self.pool, self._given)
-            judging.load(islice(self.answers.items(), JUDGED_AFTER))
-        self.early = judging.asked.undiscovered
 
     def _readings(self, *part: int | None) -> list[Reading]:
         """Some answered pairs in the order of answers, as `islice` has it, with their answers."""

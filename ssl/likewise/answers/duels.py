@@ -19,6 +19,7 @@ from likewise.answers.ledger import Ledger
 from likewise.answers.pool import Proposal
 from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Answer, Pair, Verdict
+from likewise.settings import Strategy
 
 UNTOUCHED, LEARNT = "duel: untouched", "duel: learnt"
 """Strategies of the two questions of a duel."""
@@ -28,7 +29,10 @@ MOST = 100
 """Duels after which they are as rare as if decided."""
 SURE = 0.95
 """Chance, 0 to 1, that a head wins more often than it loses, from which it is taken to help."""
+DOUBTED = 0.2
+"""The same, below which it is taken not to."""
 _TRIES = 64
+_LIKELY: Strategy = "likely-first"
 _REASON = "Checks whether what was learnt helps"
 
 
@@ -56,8 +60,16 @@ class Score:
         """Whether the head helps, as far as can be told."""
         return self.chance >= SURE
 
+    @property
+    def refuted(self) -> bool:
+        """Whether it rather does not."""
+        return self.chance < DOUBTED
 
-NO_SCORE = Score(0, 0, 0)
+
+def duels_in(answers: Collection[Answer]) -> Score | None:
+    """How the duels among the answers ended; None where the likeliest pairs were not asked first."""
+    asked = any(each.strategy in (_LIKELY, UNTOUCHED, LEARNT) for each in answers)
+    return score_of(answers) if asked else None
 
 
 def score_of(answers: Iterable[Answer]) -> Score:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int, Int64
 
-from likewise.answers.duels import NO_SCORE, score_of
+from likewise.answers.duels import duels_in
 from likewise.answers.ledger import Ledger
 from likewise.answers.placement import Placement, with_calibrated
 from likewise.answers.rates import ErrorRates as AnnotatorRates
@@ -74,7 +74,7 @@ def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: L
     neighbours, similarities = embeddings.neighbours()
     answered = np.zeros(len(ids), bool)
     answered[placement.rows] = True
-    if _duelled(ledger):  # placed images lay near each other already: they cannot tell of others
+    if _likeliest_asked(ledger):  # placed images lay near each other already: they cannot tell of others
         found, checked = placed_alone(placement, len(ids)), NOTHING_CHECKED
     else:
         trust = _earlier_trust(workspace, embeddings, placement)
@@ -143,9 +143,9 @@ def _with_measuring(
     return with_calibrated(placement, pairs)
 
 
-def _duelled(ledger: Ledger) -> bool:
-    answers = (each for pair in ledger.answered() for each in ledger.answers_on(pair))
-    return score_of(answers) != NO_SCORE
+def _likeliest_asked(ledger: Ledger) -> bool:
+    answers = [each for pair in ledger.answered() for each in ledger.answers_on(pair)]
+    return duels_in(answers) is not None
 
 
 def _earlier_trust(

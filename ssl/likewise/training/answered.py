@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32, Int64
 
 from likewise import ranks
 from likewise.answers.belief import belief_of
-from likewise.answers.duels import score_of
+from likewise.answers.duels import duels_in
 from likewise.answers.pool import Pool, pool_of
 from likewise.answers.standing import Answer, pair_of
 from likewise.errors import LikewiseError
@@ -80,7 +80,7 @@ def learn_from(basis: Basis, answers: Collection[Answer], seed: int) -> Learnt:
         placement,
         basis.among,
         seed,
-        score_of(evidence),
+        duels_in(evidence),
     )
 
 

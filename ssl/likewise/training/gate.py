@@ -7,8 +7,9 @@ images look like (labels at random, or about something that the embedding does n
 passes but with the chance `likewise.training.trials.FALSE_PASS`, and the head gets no part.
 
 Trials are fair where images were drawn for a question whatever lay near them. Where the likeliest
-pairs were asked first they are not, and shut the gate; then a head passes whose predecessors have
-won duels (`likewise.answers.duels`), with at least the part that fought them.
+pairs were asked first they are not, and underrate heads; then a head passes, with at least the part
+that fights them, until its predecessors have lost too many duels (`likewise.answers.duels`): the
+head keeps to the identity by itself where answers do not tell much (`likewise.training.head`).
 """
 
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from likewise.answers.duels import NO_SCORE, Score
+from likewise.answers.duels import Score
 from likewise.answers.placement import Placement
 from likewise.answers.rivals import Rivals
 from likewise.models.heads import Head, untouched
@@ -27,7 +28,7 @@ from likewise.training.trials import SHARES, Gains, known_gains, new_gains
 
 LEAST = 0.05
 """Gain, a logarithm, below which the vectors are better left alone."""
-DUELLED = 0.7
+DUELLED = 0.9
 """Part of the head, of the variance, that fights duels."""
 BOLD = 0.85
 """Share of the images whose group is told at least in the second way."""
@@ -60,7 +61,7 @@ class Learnt:
 
     head: Head
     spread: Spread
-    """Of all images, where it is told surely; where duels are fought, of the placed ones."""
+    """Of all images, where it is told surely; where likeliest pairs come first, of placed ones."""
     trials: tuple[Trial, ...]
     rivals: Rivals | None
     """For the next duels; None where nothing could be taught."""
@@ -73,7 +74,7 @@ def learn(
     placement: Placement,
     among: Bool[np.ndarray, " N"] | None = None,
     seed: int = 0,
-    duels: Score = NO_SCORE,
+    duels: Score | None = None,
 ) -> Learnt:
     """Spread, fit a head, and let as much of it count as passes the gate.
 
@@ -85,7 +86,8 @@ def learn(
         placement: What the answers tell.
         among: Images that may be learnt from; by default all.
         seed: Of the halves and samples.
-        duels: How heads that were taught fewer answers did on them.
+        duels: How heads that were taught fewer answers did on them; None where the likeliest pairs
+            were not asked first, so that there are none.
     """
     count = len(vectors) if among is None else int(among.sum())
     if count > MOST:
@@ -99,23 +101,34 @@ def learn(
             rivals=found.rivals and part.rivals_in_pool(found.rivals),
         )
     pool = pool_of(vectors, neighbours, similarities, among, seed)
-    trust = pool_trust(pool, placement, seed)
+    trust = _trusted(pool, placement, duels, seed)
     told, head = teach(pool, placement, trust, seed)
-    if duels != NO_SCORE:  # placed images lay near each other already: they cannot tell of others
+    if duels is not None:  # placed images lay near each other already: they cannot tell of others
         told = placed_alone(placement, len(vectors))
     if not head.blend:
         return Learnt(head, told, (), None)
-    if duels == NO_SCORE and unseen_share(placement) <= STRANGE:
-        served, way, known = _better_taught(pool, placement, (told, head, trust), seed)
+    if trust is not None and duels is None and unseen_share(placement) <= STRANGE:
+        served, trust, known = _better_taught(pool, placement, (told, head, trust), seed)
     else:  # most images would be told wrongly, and trials cannot tell
-        served, way, known = head, trust, known_gains(pool, placement, trust, seed)
-    new = new_gains(pool, placement, way, seed)
+        served, known = head, known_gains(pool, placement, trust, seed)
+    new = new_gains(pool, placement, trust, seed)
     trials = judge(known, new, unseen_share(placement))
     share = chosen(trials)
-    if duels.decided:  # trials underrate heads there
+    if duels is not None and not duels.refuted:  # trials underrate heads there
         share = max(share or 0.0, DUELLED)
     passed = untouched(vectors.shape[1]) if share is None else blended(pool, served, share)
     return Learnt(passed, told, trials, rivals_of(pool, blended(pool, head, DUELLED)))
+
+
+def _trusted(pool: Pool, placement: Placement, duels: Score | None, seed: int) -> Trust | None:
+    """How other images are told from placed ones; None where they had better not be.
+
+    Where the likeliest pairs come first, groups that nobody met seem fewer than they are, and their
+    images would be told wrongly. That does less harm than good where a head is known to help.
+    """
+    if duels is not None and not duels.decided:
+        return None
+    return pool_trust(pool, placement, seed)
 
 
 def _better_taught(
@@ -139,11 +152,12 @@ def next_rivals(
     neighbours: Int[np.ndarray, "N k"],
     similarities: Float[np.ndarray, "N k"],
     placement: Placement,
+    duels: Score | None,
     seed: int = 0,
 ) -> Rivals | None:
     """Those of `learn`, without the trials; None where nothing can be taught."""
     pool = pool_of(vectors, neighbours, similarities, None, seed)
-    _, head = teach(pool, placement, pool_trust(pool, placement, seed), seed)
+    _, head = teach(pool, placement, _trusted(pool, placement, duels, seed), seed)
     return rivals_of(pool, blended(pool, head, DUELLED)) if head.blend else None
 
 

@@ -10,6 +10,10 @@ What lies between groups is all that does not lie within them, so no two groups 
 here: groups that happen to be parts of one class, as random questions find them, do little harm. T
 is free, from all images that may be learnt from, and so are its first directions, the only ones
 that the head sees. Images whose group is not told are never negatives: they count in T alone.
+
+W is known from few images, and directions in which those happen to differ little are no better for
+it. So the head is drawn to the identity, as far as makes groups likeliest that W was not estimated
+from (`shrinkage`): where images of a group differ alike in all directions, nothing is learnt.
 """
 
 from dataclasses import dataclass
@@ -22,12 +26,14 @@ from likewise.training.spread import ABSTAIN, Spread
 
 DIRECTIONS = 256
 """Directions of greatest variance that the head sees, at most."""
-SHRINK = 0.02
-"""Share of the identity in the covariance within groups."""
+SHRINKAGES = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
+"""Shares of the identity in the covariance within groups, of which one is taken."""
 FLOOR = 0.2
 """Length that is left of a direction without signal, 0 to 1."""
 _BALANCE = 0.75
 """Groups count by their size to this power: small ones more than their share."""
+_FOLDS = 5
+"""Parts of the groups that are left out in turn."""
 _SAMPLE = 20_000
 """Images that a covariance is estimated from, at most."""
 
@@ -76,18 +82,27 @@ def fit_head(
     groups, members = np.unique(spread.groups[told], return_inverse=True)
     if len(groups) < 2:
         return untouched(len(basis.centre))
-    within = covariance_within(coordinates[told], members, spread.confidence[told])
-    return basis.head(discriminating(within, np.diag(basis.variances)))
+    rng = np.random.default_rng((seed, 9))
+    part = (rng.permutation(len(groups)) % min(_FOLDS, len(groups)))[members]
+    apart, weights = deviations(coordinates[told], members, spread.confidence[told])
+    within = np.stack([
+        (apart[part == each] * weights[part == each, None]).T @ apart[part == each]
+        for each in range(part.max() + 1)
+    ])  # fmt: skip
+    shrink = shrinkage(within)
+    return basis.head(discriminating(within.sum(axis=0), np.diag(basis.variances), shrink))
 
 
-def covariance_within(
+def deviations(
     vectors: Float[np.ndarray, "n D"],
     members: Int64[np.ndarray, " n"],
     confidence: Float64[np.ndarray, " n"],
-) -> Float64[np.ndarray, "D D"]:
-    """Covariance around the means of groups 0 to G - 1, each image weighed by its confidence.
+) -> tuple[Float64[np.ndarray, "n D"], Float64[np.ndarray, " n"]]:
+    """How images differ from the means of their groups 0 to G - 1, and what each one weighs.
 
-    A group of n images, effectively, is freed of the bias of its own mean by ``n / (n - 1)``.
+    The weighed sum of their products is the covariance within groups. Each image counts by its
+    confidence, and a group of n images, effectively, is freed of the bias of its own mean by
+    ``n / (n - 1)``.
     """
     mass = np.maximum(np.bincount(members, confidence), 1e-9)
     effective = mass**2 / np.maximum(np.bincount(members, confidence**2), 1e-12)
@@ -96,19 +111,45 @@ def covariance_within(
     belongs = np.zeros((len(mass), len(vectors)))
     belongs[members, np.arange(len(vectors))] = confidence
     apart = vectors - ((belongs @ vectors) / mass[:, None])[members]
-    return np.asarray((apart * (confidence * factors[members])[:, None]).T @ apart)
+    return np.asarray(apart), np.asarray(confidence * factors[members])
+
+
+def shrinkage(within: Float64[np.ndarray, "f D D"]) -> float:
+    """The share of the identity, of `SHRINKAGES`, with which parts of the groups foretell others.
+
+    By the normal likelihood of each part's covariance when W is that of the other ones, at whatever
+    scale: questions about near pairs find images of a group nearer together than they are.
+
+    Args:
+        within: The covariance within the groups of each part, of at least two.
+    """
+    dim, shares = within.shape[1], np.array(SHRINKAGES)[:, None]
+    found = np.zeros(len(shares))
+    for left in within:
+        others = within.sum(axis=0) - left
+        values, columns = np.linalg.eigh(others)
+        variances = (1 - shares) * np.maximum(values, 0) + shares * values.mean()
+        spread = ((columns.T @ left) * columns.T).sum(axis=1) / np.maximum(variances, 1e-300)
+        scale = np.maximum(spread.sum(axis=1) / dim, 1e-300)
+        likelihood = np.log(np.maximum(variances, 1e-300)).sum(axis=1) + dim * np.log(scale)
+        found -= np.trace(left) * likelihood
+    return float(SHRINKAGES[int(found.argmax())])
 
 
 def discriminating(
-    within: Float64[np.ndarray, "D D"], total: Float64[np.ndarray, "D D"]
+    within: Float64[np.ndarray, "D D"], total: Float64[np.ndarray, "D D"], shrink: float
 ) -> Float64[np.ndarray, "D D"]:
-    """The map that keeps directions by their signal; its rows have a mean squared length of one."""
+    """The map that keeps directions by their signal; its rows have a mean squared length of one.
+
+    It is the identity where ``shrink``, a share above 0 and at most 1, is one.
+    """
     dim = len(within)
     noise = max(float(np.trace(within)) / dim, 1e-12)
-    values, columns = np.linalg.eigh((1 - SHRINK) * within + SHRINK * noise * np.eye(dim))
-    whitening = (columns / np.sqrt(np.maximum(values, SHRINK * noise / 2))) @ columns.T
+    values, columns = np.linalg.eigh((1 - shrink) * within + shrink * noise * np.eye(dim))
+    whitening = (columns / np.sqrt(np.maximum(values, shrink * noise / 2))) @ columns.T
     variances, directions = np.linalg.eigh(whitening @ total @ whitening)
-    lengths = np.maximum(1 - 1 / np.maximum(variances, 1), FLOOR)
+    signal = 1 - 1 / np.maximum(variances, 1)
+    lengths = np.maximum((1 - shrink) * signal + shrink, FLOOR)
     weight = (directions * lengths) @ directions.T @ whitening
     return np.asarray(weight * np.sqrt(dim / (weight**2).sum()))
 

@@ -18,7 +18,7 @@ from likewise.models.heads import Head, project
 from likewise.training.contrast import contrasted
 from likewise.training.flow import KEPT
 from likewise.training.head import Basis, basis_of, fit_head
-from likewise.training.spread import Spread, Trust, spread, trust_in
+from likewise.training.spread import Spread, Trust, placed_alone, spread, trust_in
 
 ROUNDS = 2
 SHARE = 0.8
@@ -61,19 +61,26 @@ def pool_trust(pool: Pool, placement: Placement, seed: int = 0) -> Trust:
     return trust_in(pool.neighbours, pool.similarities, placement, pool.among, seed)
 
 
-def teach(pool: Pool, placement: Placement, trust: Trust, seed: int = 0) -> tuple[Spread, Head]:
+def teach(
+    pool: Pool, placement: Placement, trust: Trust | None, seed: int = 0
+) -> tuple[Spread, Head]:
     """Spread and head that the placement teaches, after `ROUNDS`; the blend is 1, not yet tested.
 
     What tells the placed groups apart is added in the end (`likewise.training.contrast`). A head
-    without a part where too little is placed.
+    without a part where too little is placed. Without ``trust`` only placed images teach.
     """
     near, close = pool.neighbours, pool.similarities
-    for turn in range(ROUNDS):
-        told = spread(near, close, placement, pool.among, trust)
+    rounds = ROUNDS if trust else 1
+    for turn in range(rounds):
+        told = (
+            spread(near, close, placement, pool.among, trust)
+            if trust
+            else placed_alone(placement, len(near))
+        )
         head = fit_head(pool.basis, pool.coordinates, told, seed)
         if not head.blend:
             return told, head
-        if turn < ROUNDS - 1:
+        if turn < rounds - 1:
             near, close = nearest(pool, blended(pool, head, SHARE))
     weight = head.weight @ pool.basis.directions.T
     return told, pool.basis.head(contrasted(weight, pool.coordinates, placement, seed))

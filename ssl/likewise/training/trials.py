@@ -78,7 +78,7 @@ class Gains:
         return np.asarray(margin * np.sqrt(scale * (sums**2).sum(axis=0)))
 
 
-def known_gains(pool: Pool, placement: Placement, trust: Trust, seed: int) -> Gains:
+def known_gains(pool: Pool, placement: Placement, trust: Trust | None, seed: int) -> Gains:
     """Of images whose group has other placed images that are shown."""
     values, places = _tried(pool, placement, trust, _members, seed)
     groups = placement.groups[places]
@@ -86,7 +86,7 @@ def known_gains(pool: Pool, placement: Placement, trust: Trust, seed: int) -> Ga
     return Gains(values, groups, ends=1) if many else Gains(values, places, ends=2)
 
 
-def new_gains(pool: Pool, placement: Placement, trust: Trust, seed: int) -> Gains:
+def new_gains(pool: Pool, placement: Placement, trust: Trust | None, seed: int) -> Gains:
     """Of images whose group is hidden as a whole."""
     values, places = _tried(pool, placement, trust, _whole_groups, seed)
     return Gains(values, placement.groups[places], ends=1)
@@ -95,7 +95,7 @@ def new_gains(pool: Pool, placement: Placement, trust: Trust, seed: int) -> Gain
 def _tried(
     pool: Pool,
     placement: Placement,
-    trust: Trust,
+    trust: Trust | None,
     parts: Callable[[Placement, np.random.Generator], Iterator[Hidden]],
     seed: int,
 ) -> tuple[Float64[np.ndarray, "n S"], Int64[np.ndarray, " n"]]:
