@@ -282,12 +282,43 @@ def test_who_errs_more_is_believed_less() -> None:
 def test_many_unseen_groups_change_the_strategy_with_a_reason() -> None:
     belief = Belief(pool_with([0, 1]))
     assert choose_strategy(belief).strategy == "cover-place-spread"
-    assert "100 answers" in choose_strategy(belief).reason
-    belief.early = 0.71
-    assert choose_strategy(belief).strategy == "likely-first"
-    assert "71 %" in choose_strategy(belief).reason
-    belief.early = 0.2
-    assert choose_strategy(belief).strategy == "cover-place-spread"
+    assert "in 50 answers" in choose_strategy(belief).reason
+
+
+@pytest.mark.parametrize(
+    ("shares", "strategy", "reason"),
+    [
+        ({50: 0.71}, "likely-first", "after 50 answers, about 71 %"),
+        ({50: 0.69}, "cover-place-spread", "in 75 answers"),
+        ({50: 0.69, 75: 0.62}, "likely-first", "after 75 answers, about 62 %"),
+        ({50: 0.69, 75: 0.5, 100: 0.31}, "likely-first", "after 100 answers, about 31 %"),
+        ({50: 0.69, 75: 0.5, 100: 0.2}, "cover-place-spread", "only about 20 %"),
+    ],
+)
+def test_the_later_it_is_judged_the_fewer_unseen_groups_are_many(
+    shares: dict[int, float], strategy: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    belief = Belief(pool_with([0, 1]))
+    monkeypatch.setattr(belief, "undiscovered_after", shares.get)
+    assert choose_strategy(belief).strategy == strategy
+    assert reason in choose_strategy(belief).reason
+
+
+def test_the_first_answers_are_judged_the_same_however_they_came() -> None:
+    pool, rng = pool_with([row % 9 for row in range(60)]), np.random.default_rng(1)
+    answers = []
+    for number in range(70):
+        a, b = sorted(rng.choice(60, 2, replace=False).tolist())
+        answers.append(said(number + 1, a, b, "similar" if a % 9 == b % 9 else "dissimilar"))
+    answers = list({each.pair: each for each in answers}.values())
+    one_by_one, at_once = Belief(pool), Belief(pool)
+    at_once.load((each.pair, [each]) for each in answers)
+    for each in answers:
+        one_by_one.update(each.pair, [each])
+    found = one_by_one.undiscovered_after(50)
+    assert found is not None
+    assert found == at_once.undiscovered_after(50)
+    assert at_once.undiscovered_after(100) is None
 
 
 def test_a_correction_replaces_an_answer() -> None:

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from likewise.answers.audits import AUDIT
-from likewise.answers.duels import DECIDED, LEARNT, OPEN, SURE, UNTOUCHED, Score, score_of
+from likewise.answers.duels import (
+    DECIDED,
+    LEARNT,
+    OPEN,
+    SURE,
+    UNTOUCHED,
+    Score,
+    duels_in,
+    score_of,
+)
 from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
 from likewise.answers.pool import Pool, Proposal
@@ -125,6 +134,22 @@ def test_either_question_comes_first_as_often() -> None:
         first += [each.strategy for each, _ in found if each.strategy in (UNTOUCHED, LEARNT)][::2]
     assert len(first) > 100
     assert 0.4 < first.count(LEARNT) / len(first) < 0.6
+
+
+def test_what_speaks_for_and_against_a_head() -> None:
+    told = [(won, lost, Score(won, lost, 7)) for won in range(9) for lost in range(9)]
+    assert {(won, lost) for won, lost, score in told if score.decided} >= {(4, 0), (7, 1)}
+    assert not any(score.decided or score.refuted for won, lost, score in told if won == lost)
+    assert {(won, lost) for won, lost, score in told if score.refuted} >= {(0, 2), (1, 3)}
+    assert not any(score.refuted for won, lost, score in told if lost <= won + 1)
+
+
+def test_duels_count_from_the_first_likely_pair() -> None:
+    placed = answer("a", "b", "similar", "cover-place-spread")
+    assert duels_in([placed]) is None
+    assert duels_in([placed, answer("c", "d", "similar", "likely-first")]) == Score(0, 0, 0)
+    fought = [answer("a", "x", "similar", LEARNT), answer("a", "y", "dissimilar", UNTOUCHED)]
+    assert duels_in([placed, *fought]) == Score(1, 0, 0)
 
 
 def test_there_are_no_duels_without_rivals() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from likewise.answers.audits import AUDIT, FEW, MANY, audit_share, next_audit
 from likewise.answers.belief import Belief
-from likewise.answers.choice import MANY_GROUPS, choose_strategy
+from likewise.answers.choice import choose_strategy
 from likewise.answers.edges import Edges
 from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
@@ -121,7 +121,7 @@ def test_many_small_groups_are_asked_likeliest_first_and_few_large_ones_placed()
             ledger.add(answer(found, groups, number + 1, "ada"))
         assert choose_strategy(proposer.belief).strategy == expected
         assert said[130:].count(expected) > 10
-        assert expected == "cover-place-spread" or said[:90].count(expected) == 0
+        assert expected == "cover-place-spread" or said[:50].count(expected) == 0
 
 
 def test_the_choice_stays_when_all_answers_are_read_anew() -> None:
@@ -133,9 +133,8 @@ def test_the_choice_stays_when_all_answers_are_read_anew() -> None:
         ledger.add(answer(found, 80, number + 1, "ada"))
     again = Belief(pool)
     again.follow(ledger)
-    assert again.asked.undiscovered < MANY_GROUPS  # most groups are met by now
-    assert choose_strategy(again).strategy == choose_strategy(proposer.belief).strategy
-    assert again.early == pytest.approx(proposer.belief.early, abs=0.05)
+    assert again.asked.undiscovered < 0.3  # most groups are met by now
+    assert choose_strategy(again) == choose_strategy(proposer.belief)
 
 
 def test_the_pairs_of_the_neighbour_graph_come_once_the_most_similar_first() -> None:

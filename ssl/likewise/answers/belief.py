@@ -118,7 +118,7 @@ class Belief:
     # Beliefs out.
 
     def undiscovered_after(self, count: int) -> float | None:
-        """Share of the images, 0 to 1, in groups not met yet, by the first ``count`` answered pairs.
+        """Share of the images, 0 to 1, in groups not met yet, by the first answered pairs.
 
         None while there are fewer. They are looked at once, apart from the others, so that it is
         the same however many came at a time.

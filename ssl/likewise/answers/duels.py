@@ -67,7 +67,7 @@ class Score:
 
 
 def duels_in(answers: Collection[Answer]) -> Score | None:
-    """How the duels among the answers ended; None where the likeliest pairs were not asked first."""
+    """How the duels among the answers ended; None where likely pairs were never asked first."""
     asked = any(each.strategy in (_LIKELY, UNTOUCHED, LEARNT) for each in answers)
     return score_of(answers) if asked else None
 

@@ -12,7 +12,7 @@ is free, from all images that may be learnt from, and so are its first direction
 that the head sees. Images whose group is not told are never negatives: they count in T alone.
 
 W is known from few images, and directions in which those happen to differ little are no better for
-it. So the head is drawn to the identity, as far as makes groups likeliest that W was not estimated
+it. So the head is drawn to the identity, as far as makes images likeliest that W was not estimated
 from (`shrinkage`): where images of a group differ alike in all directions, nothing is learnt.
 """
 
@@ -33,7 +33,9 @@ FLOOR = 0.2
 _BALANCE = 0.75
 """Groups count by their size to this power: small ones more than their share."""
 _FOLDS = 5
-"""Parts of the groups that are left out in turn."""
+"""Parts of the images that are left out in turn."""
+_KEPT_TOGETHER = 10
+"""Images of a group that are in the same part: all of a small one, whose mean they share."""
 _SAMPLE = 20_000
 """Images that a covariance is estimated from, at most."""
 
@@ -82,8 +84,7 @@ def fit_head(
     groups, members = np.unique(spread.groups[told], return_inverse=True)
     if len(groups) < 2:
         return untouched(len(basis.centre))
-    rng = np.random.default_rng((seed, 9))
-    part = (rng.permutation(len(groups)) % min(_FOLDS, len(groups)))[members]
+    part = _parts(members, seed)
     apart, weights = deviations(coordinates[told], members, spread.confidence[told])
     within = np.stack([
         (apart[part == each] * weights[part == each, None]).T @ apart[part == each]
@@ -115,7 +116,7 @@ def deviations(
 
 
 def shrinkage(within: Float64[np.ndarray, "f D D"]) -> float:
-    """The share of the identity, of `SHRINKAGES`, with which parts of the groups foretell others.
+    """The share of the identity, of `SHRINKAGES`, with which parts of the images foretell others.
 
     By the normal likelihood of each part's covariance when W is that of the other ones, at whatever
     scale: questions about near pairs find images of a group nearer together than they are.
@@ -152,6 +153,19 @@ def discriminating(
     lengths = np.maximum((1 - shrink) * signal + shrink, FLOOR)
     weight = (directions * lengths) @ directions.T @ whitening
     return np.asarray(weight * np.sqrt(dim / (weight**2).sum()))
+
+
+def _parts(members: Int64[np.ndarray, " n"], seed: int) -> Int64[np.ndarray, " n"]:
+    """The part, 0 to at most `_FOLDS` - 1, of images of at least two groups; none is empty."""
+    rng = np.random.default_rng((seed, 9))
+    order = rng.permutation(len(members))
+    order = order[np.argsort(members[order], kind="stable")]
+    place = np.arange(len(order)) - np.searchsorted(members[order], members[order])
+    clusters = np.empty((len(order), 2), np.int64)
+    clusters[order] = np.stack((members[order], place // _KEPT_TOGETHER), axis=1)
+    _, cluster = np.unique(clusters, axis=0, return_inverse=True)
+    count = int(cluster.max()) + 1
+    return np.asarray((rng.permutation(count) % min(_FOLDS, count))[cluster])
 
 
 def _together(spread: Spread) -> Int64[np.ndarray, " n"]:
