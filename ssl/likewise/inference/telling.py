@@ -74,9 +74,8 @@ def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: L
     neighbours, similarities = embeddings.neighbours()
     answered = np.zeros(len(ids), bool)
     answered[placement.rows] = True
-    if _likeliest_asked(
-        ledger
-    ):  # placed images lay near each other already: they cannot tell of others
+    if _likeliest_asked(ledger):
+        # Placed images lay near each other already: they cannot tell of others.
         found, checked = placed_alone(placement, len(ids)), NOTHING_CHECKED
     else:
         trust = _earlier_trust(workspace, embeddings, placement)
