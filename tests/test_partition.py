@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -137,5 +138,7 @@ def test_a_group_is_cut_at_its_bridge_if_that_gains() -> None:
 def test_the_weakest_part_hangs_on_the_bridge() -> None:
     slot = int(two_halves(1.0, -0.5).slots[0])
     partition = two_halves(1.0, -0.5)
-    assert weakest_part(partition, slot, 2, indifferent) in ({0, 1, 2, 3}, {4, 5, 6, 7})
-    assert weakest_part(partition, slot, 5, indifferent) == set()
+    part, weight = weakest_part(partition, slot, 2, indifferent)
+    assert part in ({0, 1, 2, 3}, {4, 5, 6, 7})
+    assert weight < math.inf
+    assert weakest_part(partition, slot, 5, indifferent) == (set(), math.inf)

@@ -12,6 +12,7 @@ from likewise.answers.ledger import Ledger
 from likewise.answers.likely import LikelyFirst
 from likewise.answers.placing import CoverPlace
 from likewise.answers.pool import Pool, Proposal, any_open_pair
+from likewise.answers.rates import fixed_rates
 from likewise.answers.standing import Answer, Undo, Verdict, pair_of
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -211,3 +212,41 @@ def test_two_halves_of_one_group_are_compared() -> None:
     ]
     sides = [(int(each.a) < 8) != (int(each.b) < 8) for each in found if each is not None]
     assert any(sides)
+
+
+def test_of_many_groups_the_one_that_one_answer_joined_is_looked_at() -> None:
+    """Twelve groups of six, each joined by many answers; two of them are one by a single answer."""
+    pool, ledger, number = pool_of_groups(12, 6, noise=0.1), Ledger(), 0
+    for group in range(12):
+        members = range(group, 72, 12)
+        for one in members:
+            for two in members:
+                if one < two:
+                    number += 1
+                    ledger.add(answer(pool.proposal(one, two, "random", ""), 12, number, "ada"))
+    number += 1
+    ledger.add(answer(pool.proposal(0, 1, "random", ""), 12, number, "ada", wrong=True))
+    belief = Belief(pool, fixed_rates(0.2, 0.01))
+    belief.follow(ledger)
+    if belief.asked.partition.groups == 12:
+        pytest.fail("the wrong answer should have joined two groups")
+    across = 0
+    for draw in range(30):
+        found = next_audit(belief, set(belief.answers), (), np.random.default_rng(draw))
+        if found is not None and found.reason.startswith("Two parts"):
+            across += {int(found.a) % 12, int(found.b) % 12} == {0, 1}
+    assert across >= 8
+
+
+def test_once_people_err_and_few_likely_pairs_are_similar_more_questions_check() -> None:
+    pool, ledger = pool_of_groups(40, 5, noise=0.15), Ledger()
+    proposer, rng, asked = LikelyFirst(pool, 0), np.random.default_rng(3), list[str]()
+    for number in range(600):
+        found = proposer.next(ledger, ledger.answered())
+        assert found is not None
+        missed = int(found.a) % 40 == int(found.b) % 40 and bool(rng.random() < 0.2)
+        ledger.add(answer(found, 40, number + 1, "ada", wrong=missed))
+        asked.append(found.strategy)
+    assert proposer.belief.noisy
+    assert asked[30:150].count(AUDIT) < 0.35 * 120
+    assert asked[300:400].count(AUDIT) > 0.4 * 100

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 
 from likewise.answers.belief import FIRST, Belief
-from likewise.answers.cuts import weakest_part
+from likewise.answers.cuts import REACH, weakest_part
 from likewise.answers.pool import Proposal
 from likewise.answers.standing import Pair, pair_of
 
@@ -22,6 +22,8 @@ _OFTEN = (0, 1, 1, 2, 2)
 """How often each kind of audit comes first."""
 _SIDE = 2
 """Images on either side of a seam, at least."""
+_SEAMS = 16
+"""Groups whose seams are compared, at most; fewer if they are large."""
 _MEMBERS = 1000
 """Members of a group that are compared with an image, at most."""
 _LOOKED_AT = 64
@@ -112,25 +114,29 @@ def _twins(
 def _seam(
     belief: Belief, taken: Collection[Pair], busy: Collection[str], rng: np.random.Generator
 ) -> Proposal | None:
-    """Two images on either side of the weakest seam of one of the bigger groups."""
+    """Two images on either side of the weakest seam of some of the bigger groups."""
     partition, some = belief.asked.partition, belief.asked.likeness.landmarks
     big = some[partition.sizes[partition.slots[some]] >= 2 * _SIDE]
-    if not len(big):
-        return None
-    slot = int(partition.slots[rng.choice(big)])
-    part = weakest_part(belief.asked.partition, slot, _SIDE, belief.asked.group_odds)
-    rest = list(islice(partition.members[slot], _MEMBERS))
-    rest = [each for each in rest if each not in part]
-    if not part or not rest:
-        return None
-    here, there = (
-        rng.permutation(np.array(sorted(each), dtype=np.int64))[:_LOOKED_AT].tolist()
-        for each in (part, rest)
-    )
-    for node in here[:4]:
-        found = nearest_open(belief, node, there, taken, busy)
-        if found is not None:
-            return _proposal(belief, node, found, "Two parts of one group: still the same?")
+    drawn = dict.fromkeys(partition.slots[rng.permutation(big)].tolist())
+    seams, looked = [], 0
+    for slot in islice(drawn, _SEAMS):
+        part, weight = weakest_part(partition, slot, _SIDE, belief.asked.group_odds)
+        seams.append((weight, slot, part))
+        looked += min(len(partition.members[slot]), REACH)
+        if looked >= REACH:
+            break
+    for _, slot, part in sorted(seams, key=lambda seam: seam[:2]):
+        rest = [each for each in islice(partition.members[slot], _MEMBERS) if each not in part]
+        if not part or not rest:
+            continue
+        here, there = (
+            rng.permutation(np.array(sorted(each), dtype=np.int64))[:_LOOKED_AT].tolist()
+            for each in (part, rest)
+        )
+        for node in here[:4]:
+            found = nearest_open(belief, node, there, taken, busy)
+            if found is not None:
+                return _proposal(belief, node, found, "Two parts of one group: still the same?")
     return None
 
 

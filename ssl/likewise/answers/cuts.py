@@ -56,11 +56,13 @@ def _cost(partition: Partition, part: set[int], odds: GroupOdds, least: float) -
     return cost + odds(part, slot) if count > 2 and cost < least + 4 else cost
 
 
-def weakest_part(partition: Partition, slot: int, least: int, odds: GroupOdds) -> set[int]:
-    """The part of a group that the least weight ties to the rest; empty if there is none.
+def weakest_part(
+    partition: Partition, slot: int, least: int, odds: GroupOdds
+) -> tuple[set[int], float]:
+    """The part of a group that the least weight ties to the rest, and that weight.
 
-    What the embedding says counts, and how many images would be misplaced. Tried are the most even
-    parts with at least ``least`` nodes on either side.
+    Empty, and infinite, if there is none. What the embedding says counts, and how many images
+    would be misplaced. Tried are the most even parts with at least ``least`` nodes on either side.
     """
     members = partition.members[slot]
     parents = tree(partition, next(iter(members)), REACH)
@@ -82,7 +84,7 @@ def weakest_part(partition: Partition, slot: int, least: int, odds: GroupOdds) -
                     weight += more
         if weight < weakest:
             best, weakest = small, weight
-    return best
+    return best, weakest
 
 
 def tree(partition: Partition, start: int, most: int) -> dict[int, int]:

@@ -5,6 +5,7 @@ from what is believed is not asked, but some questions are controls, and some fi
 was learnt so far helps (`likewise.answers.duels`).
 """
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from heapq import heappop, heappush
 
@@ -21,8 +22,11 @@ from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Pair, pair_of
 from likewise.answers.turns import Turns
 
-CONTROLS = 0.15
-"""Share of the questions that check what is believed."""
+CONTROLS, MANY_CONTROLS = 0.15, 0.5
+"""Shares of the questions that check what is believed: at first, and once people err and few of the
+likeliest pairs are similar any more. What is left to find by then are parts of one group that a
+wrong answer keeps apart, and groups that one has joined."""
+_RECENT, _FEW_SIMILAR = 40, 0.25
 _DENIED = -1.0
 """Log odds of the answers between two groups below which they count as different."""
 _NAME = "likely-first"
@@ -44,6 +48,9 @@ class LikelyFirst:
         self.duels = Duels(self.belief, rivals)
         self.turns = turns or Turns(self.belief, seed)
         self._changed = self.belief.watch()
+        self._read, self._ledger = 0, Ledger()
+        self._recent = deque[bool](maxlen=_RECENT)
+        """Whether the likeliest pairs were similar, the latest last."""
         self._edges: Edges | None = None
         self._begin()
 
@@ -67,9 +74,8 @@ class LikelyFirst:
         )
         if proposal is None:
             return None
-        audits = CONTROLS if len(self.belief.answers) >= FIRST else 0.0
         return (
-            self.turns.next(ledger, taken, busy, audits)
+            self.turns.next(ledger, taken, busy, self._controls(ledger))
             or self._duel(taken, busy)  # which brings a second one with it
             or proposal
         )
@@ -77,6 +83,21 @@ class LikelyFirst:
     def exemplars(self) -> Iterator[str]:
         """See `likewise.answers.pool.Proposer`."""
         return self.pool.shuffled(self.seed)
+
+    def _controls(self, ledger: Ledger) -> float:
+        """Share of the questions, 0 to 1, that should check what is believed."""
+        if ledger is not self._ledger:
+            self._read, self._ledger = 0, ledger
+            self._recent.clear()
+        for pair in ledger.changes[self._read :]:
+            for each in ledger.answers_on(pair)[:1]:
+                if each.strategy == _NAME:
+                    self._recent.append(each.verdict == "similar")
+        self._read = len(ledger.changes)
+        if len(self.belief.answers) < FIRST:
+            return 0.0
+        rare = len(self._recent) == _RECENT and sum(self._recent) < _FEW_SIMILAR * _RECENT
+        return MANY_CONTROLS if rare and self.belief.noisy else CONTROLS
 
     def _duel(self, taken: Collection[Pair], busy: Collection[str]) -> Proposal | None:
         rng = np.random.default_rng((self.seed, len(taken)))
