@@ -75,6 +75,14 @@ def _main_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def hang_up_heard() -> Iterator[None]:
+    """A closed terminal is told, also where the tests run under nohup, whose children ignore it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Iterator[Figure]:
     """Notes what a test that breaks things has seen, in the file that LIKEWISE_FIGURES names."""
     seen: list[str] = []

@@ -115,6 +115,7 @@ cli.main(["sample"])
 """
 
 
+@pytest.mark.usefixtures("hang_up_heard")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_command_that_is_stopped_leaves_nothing_half_written(
     stop: signal.Signals, tmp_path: Path

@@ -11,6 +11,7 @@ from likewise.errors import LikewiseError
 from likewise.signals import interruptible
 
 
+@pytest.mark.usefixtures("hang_up_heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_unwinds_the_block_and_nothing_else(number: signal.Signals) -> None:
     before = signal.getsignal(number)
