@@ -21,6 +21,8 @@ from likewise.answers.rivals import Rivals
 from likewise.answers.standing import Answer, Pair, Verdict
 from likewise.settings import Strategy
 
+LIKELY_FIRST: Strategy = "likely-first"
+"""The strategy that asks for duels."""
 UNTOUCHED, LEARNT = "duel: untouched", "duel: learnt"
 """Strategies of the two questions of a duel."""
 OPEN, DECIDED = 0.3, 0.05
@@ -32,7 +34,6 @@ SURE = 0.95
 DOUBTED = 0.2
 """The same, below which it is taken not to."""
 _TRIES = 64
-_LIKELY: Strategy = "likely-first"
 _REASON = "Checks whether what was learnt helps"
 
 
@@ -66,10 +67,14 @@ class Score:
         return self.chance < DOUBTED
 
 
+def likeliest_asked(answers: Iterable[Answer]) -> bool:
+    """Whether the likeliest pairs were asked first at some time."""
+    return any(each.strategy in (LIKELY_FIRST, UNTOUCHED, LEARNT) for each in answers)
+
+
 def duels_in(answers: Collection[Answer]) -> Score | None:
     """How the duels among the answers ended; None where likely pairs were never asked first."""
-    asked = any(each.strategy in (_LIKELY, UNTOUCHED, LEARNT) for each in answers)
-    return score_of(answers) if asked else None
+    return score_of(answers) if likeliest_asked(answers) else None
 
 
 def score_of(answers: Iterable[Answer]) -> Score:

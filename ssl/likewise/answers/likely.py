@@ -13,7 +13,7 @@ import numpy as np
 
 from likewise.answers.audits import AUDIT
 from likewise.answers.belief import FIRST, Belief
-from likewise.answers.duels import Duels
+from likewise.answers.duels import LIKELY_FIRST, Duels
 from likewise.answers.edges import FEW, Edges
 from likewise.answers.ledger import Ledger
 from likewise.answers.pool import Pool, Proposal, any_open_pair
@@ -29,7 +29,6 @@ wrong answer keeps apart, and groups that one has joined."""
 _RECENT, _FEW_SIMILAR = 40, 0.25
 _DENIED = -1.0
 """Log odds of the answers between two groups below which they count as different."""
-_NAME = "likely-first"
 
 
 class LikelyFirst:
@@ -70,7 +69,7 @@ class LikelyFirst:
         if due is not None:
             return due
         proposal = self._likeliest(ledger, taken, busy) or any_open_pair(
-            self.pool, ledger.links, taken, _NAME
+            self.pool, ledger.links, taken, LIKELY_FIRST
         )
         if proposal is None:
             return None
@@ -91,7 +90,7 @@ class LikelyFirst:
             self._recent.clear()
         for pair in ledger.changes[self._read :]:
             for each in ledger.answers_on(pair)[:1]:
-                if each.strategy == _NAME:
+                if each.strategy == LIKELY_FIRST:
                     self._recent.append(each.verdict == "similar")
         self._read = len(ledger.changes)
         if len(self.belief.answers) < FIRST:
@@ -135,7 +134,7 @@ class LikelyFirst:
                 continue
             put_off.append(place)
             if ledger.links.relation(*ids) is None:
-                found = self.pool.proposal(one, two, _NAME, "The most similar open pair")
+                found = self.pool.proposal(one, two, LIKELY_FIRST, "The most similar open pair")
             else:
                 found = self.pool.proposal(one, two, AUDIT, "Answers disagree about these")
             break

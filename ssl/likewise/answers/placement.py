@@ -21,6 +21,17 @@ class Placement:
     """Share of the images, 0 to 1, whose group has no placed image yet (Good-Turing estimate)."""
 
 
+def places_in_groups(
+    groups: Int64[np.ndarray, " n"], rng: np.random.Generator
+) -> Int64[np.ndarray, " n"]:
+    """The place of each image among those of its group, from 0, in an order that is drawn."""
+    mixed = rng.permutation(len(groups))
+    order = mixed[np.argsort(groups[mixed], kind="stable")]
+    places = np.empty(len(groups), dtype=np.int64)
+    places[order] = np.arange(len(order)) - np.searchsorted(groups[order], groups[order])
+    return places
+
+
 def with_calibrated(placement: Placement, similar: Iterable[tuple[int, int]]) -> Placement:
     """The placement and the images that only answers kept for calibration tell the group of.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int, Int64
 
-from likewise.answers.duels import duels_in
+from likewise.answers.duels import likeliest_asked
 from likewise.answers.ledger import Ledger
 from likewise.answers.placement import Placement, with_calibrated
 from likewise.answers.rates import ErrorRates as AnnotatorRates
@@ -74,7 +74,7 @@ def tell(workspace: Workspace, images: Images, embeddings: Embeddings, ledger: L
     neighbours, similarities = embeddings.neighbours()
     answered = np.zeros(len(ids), bool)
     answered[placement.rows] = True
-    if _likeliest_asked(ledger):
+    if likeliest_asked(each for pair in ledger.answered() for each in ledger.answers_on(pair)):
         # Placed images lay near each other already: they cannot tell of others.
         found, checked = placed_alone(placement, len(ids)), NOTHING_CHECKED
     else:
@@ -142,11 +142,6 @@ def _with_measuring(
     similar = (each for each in reserved(answers) if each.verdict == "similar")
     pairs = ((rows[each.a], rows[each.b]) for each in similar if rows.keys() >= set(each.pair))
     return with_calibrated(placement, pairs)
-
-
-def _likeliest_asked(ledger: Ledger) -> bool:
-    answers = [each for pair in ledger.answered() for each in ledger.answers_on(pair)]
-    return duels_in(answers) is not None
 
 
 def _earlier_trust(

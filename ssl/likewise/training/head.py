@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 
+from likewise.answers.placement import places_in_groups
 from likewise.models.heads import Head, untouched
 from likewise.training.spread import ABSTAIN, Spread
 
@@ -124,11 +125,10 @@ def shrinkage(within: Float64[np.ndarray, "f D D"]) -> float:
     Args:
         within: The covariance within the groups of each part, of at least two.
     """
-    dim, shares = within.shape[1], np.array(SHRINKAGES)[:, None]
+    dim, shares, whole = within.shape[1], np.array(SHRINKAGES)[:, None], within.sum(axis=0)
     found = np.zeros(len(shares))
     for left in within:
-        others = within.sum(axis=0) - left
-        values, columns = np.linalg.eigh(others)
+        values, columns = np.linalg.eigh(whole - left)
         variances = (1 - shares) * np.maximum(values, 0) + shares * values.mean()
         spread = ((columns.T @ left) * columns.T).sum(axis=1) / np.maximum(variances, 1e-300)
         scale = np.maximum(spread.sum(axis=1) / dim, 1e-300)
@@ -158,11 +158,7 @@ def discriminating(
 def _parts(members: Int64[np.ndarray, " n"], seed: int) -> Int64[np.ndarray, " n"]:
     """The part, 0 to at most `_FOLDS` - 1, of images of at least two groups; none is empty."""
     rng = np.random.default_rng((seed, 9))
-    order = rng.permutation(len(members))
-    order = order[np.argsort(members[order], kind="stable")]
-    place = np.arange(len(order)) - np.searchsorted(members[order], members[order])
-    clusters = np.empty((len(order), 2), np.int64)
-    clusters[order] = np.stack((members[order], place // _KEPT_TOGETHER), axis=1)
+    clusters = np.stack((members, places_in_groups(members, rng) // _KEPT_TOGETHER), axis=1)
     _, cluster = np.unique(clusters, axis=0, return_inverse=True)
     count = int(cluster.max()) + 1
     return np.asarray((rng.permutation(count) % min(_FOLDS, count))[cluster])

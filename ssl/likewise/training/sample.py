@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Int64
 
-from likewise.answers.placement import Placement
+from likewise.answers.placement import Placement, places_in_groups
 from likewise.answers.rivals import Rivals
 from likewise.neighbours.faiss_index import FaissIndex
 from likewise.neighbours.vector_index import neighbour_graph
@@ -97,9 +97,5 @@ def thinned(
 
     Groups are numbered the largest first; of more groups than that the first are kept.
     """
-    mixed = rng.permutation(len(groups))
-    order = mixed[np.argsort(groups[mixed], kind="stable")]
-    rank = np.empty(len(groups), dtype=np.int64)
-    rank[order] = np.arange(len(order)) - np.searchsorted(groups[order], groups[order])
-    first = np.lexsort((groups, np.maximum(rank, 1)))
+    first = np.lexsort((groups, np.maximum(places_in_groups(groups, rng), 1)))
     return np.sort(first[:most])

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 from scipy import stats
 
-from likewise.answers.placement import Placement
+from likewise.answers.placement import Placement, places_in_groups
 from likewise.models.heads import Head, project
 from likewise.training.rounds import Pool, blends_of, teach
 from likewise.training.spread import Trust
@@ -163,11 +163,7 @@ def _nearer(
 def _members(placement: Placement, rng: np.random.Generator) -> Iterator[Hidden]:
     """Every other image of each group, and then the rest."""
     for _ in range(_splits(placement)):
-        mixed = rng.permutation(len(placement.rows))
-        order = mixed[np.argsort(placement.groups[mixed], kind="stable")]
-        first = np.searchsorted(placement.groups[order], placement.groups[order])
-        second = np.empty(len(order), dtype=bool)
-        second[order] = (np.arange(len(order)) - first) % 2 == 1
+        second = places_in_groups(placement.groups, rng) % 2 == 1
         second ^= (rng.random(int(placement.groups.max()) + 1) < 0.5)[placement.groups]
         yield second
         yield ~second
