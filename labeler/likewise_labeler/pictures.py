@@ -7,6 +7,7 @@ import os
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -15,11 +16,11 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image
 
-from likewise.errors import LikewiseError
-from likewise.images.decode import decode
+from likewise.images.decode import DecodeError, decode, size_if_upright
 from likewise.images.manifest import display, read_table
 from likewise.images.store import Images
 from likewise.workspace import Workspace
+from likewise_labeler.plain_jpeg import plain_jpeg
 
 Size = Literal["full", "tile", "thumb"]
 LONG_SIDES: dict[Size, int] = {"full": 1280, "tile": 320, "thumb": 96}
@@ -28,6 +29,8 @@ SHORT_SIDE = 720
 """Of a full picture, in pixels, at most."""
 TINY = 160
 """Up to this long side an image is sent losslessly and enlarged without smoothing."""
+MOST_PER_PIXEL = 0.5
+"""Bytes a pixel of a file that is sent as it is, at most."""
 BOUND = 96 * 2**20
 """Bytes that are kept, for all sessions together."""
 
@@ -142,8 +145,14 @@ class Pictures:
 
     def _encode(self, image: str, size: Size) -> Encoded:
         row = self._images.positions.get(image)
-        pixels = self._from_file(row, image) if size == "full" and row is not None else None
-        lasting = size != "full" or pixels is not None
+        pixels, lasting = None, size != "full"
+        if size == "full" and row is not None:
+            file = self._file(row, image)
+            plain = _as_it_is(file)
+            if plain is not None:
+                return Encoded(plain, "image/jpeg", lasting=True)
+            pixels = _decoded(file)
+            lasting = pixels is not None
         shown = Image.fromarray(np.asarray(self._images.find(image) if pixels is None else pixels))
         shown.thumbnail((LONG_SIDES[size], LONG_SIDES[size]))
         data = io.BytesIO()
@@ -153,16 +162,14 @@ class Pictures:
         shown.save(data, "JPEG", quality=88)
         return Encoded(data.getvalue(), "image/jpeg", lasting)
 
-    def _from_file(self, row: int, image: str) -> UInt8[np.ndarray, "H W 3"] | None:
-        """The pixels of the image's file; None where no file holds that image any more."""
+    def _file(self, row: int, image: str) -> bytes:
+        """What is in the image's file; nothing where no file holds that image any more."""
         for path in self._images.paths(row):
-            try:
+            with suppress(OSError):
                 data = path.read_bytes()
                 if hashlib.blake2b(data, digest_size=16).hexdigest() == image:
-                    return decode(data, short_side=SHORT_SIDE)
-            except (OSError, LikewiseError):
-                continue
-        return None
+                    return data
+        return b""
 
     def _tiny(self, row: int) -> bool:
         return int(self._sizes[row].max()) <= TINY
@@ -173,6 +180,23 @@ class Pictures:
     def _signature(self, image: str) -> str:
         data = image.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(data, digest_size=12, key=self._key, person=b"picture").hexdigest()
+
+
+def _as_it_is(file: bytes) -> bytes | None:
+    """A JPEG file that need not be turned, shrunk or compressed, without a word about it."""
+    plain = plain_jpeg(file)
+    if plain is None:
+        return None
+    width, height = size_if_upright(file) or (0, 0)
+    fits = max(width, height) <= LONG_SIDES["full"] and min(width, height) <= SHORT_SIDE
+    return plain if fits and len(plain) <= MOST_PER_PIXEL * width * height else None
+
+
+def _decoded(file: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
+    try:
+        return decode(file, short_side=SHORT_SIDE)
+    except DecodeError:
+        return None
 
 
 def full_sizes(workspace: Workspace, images: Images) -> Int32[np.ndarray, "N 2"]:

@@ -113,6 +113,18 @@ def load(path: Path, *, short_side: int) -> UInt8[np.ndarray, "H W 3"]:
         raise LikewiseError(f"could not read {path}: {error}") from error
 
 
+def size_if_upright(data: bytes) -> tuple[int, int] | None:
+    """Width and height of an image whose pixels lie as it is shown; None of one to be turned.
+
+    Nothing is decoded. None, too, of data that Pillow cannot read.
+    """
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            return image.size if _orientation(image) not in _UPRIGHT else None
+    except Exception:  # damaged files make decoders raise nearly anything
+        return None
+
+
 def target_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     """Width and height of the prepared copy; see `decode_sized`."""
     short, long = min(width, height), max(width, height)
