@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from likewise.answers.holdout import components, split_answers
 from likewise.answers.links import Links, explain, links_from
-from likewise.answers.standing import Answer, Standing, Undo, Verdict
+from likewise.answers.pending import Pending
+from likewise.answers.standing import VERDICTS, Answer, Standing, Undo, Verdict
 from likewise.errors import UsageError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -330,3 +331,20 @@ def test_the_split_reaches_about_the_share_with_both_verdicts() -> None:
     assert 0.15 <= len(held) / len(answers) <= 0.25
     assert {each.verdict for each in held} == {"similar", "dissimilar"}
     assert len(train) + len(held) > 0.7 * len(answers)
+
+
+@given(said, st.lists(pairs, max_size=4), pairs)
+def test_nothing_that_may_be_settled_by_pairs_on_screens_is_overlooked(
+    steps: list[tuple[tuple[str, str], Verdict]],
+    shown: list[tuple[str, str]],
+    asked: tuple[str, str],
+) -> None:
+    known = links_from(answers_of(steps))
+    settled = set()
+    for said_of_them in itertools.product(VERDICTS, repeat=len(shown)):
+        links = links_from(answers_of([*steps, *zip(shown, said_of_them, strict=True)]))
+        settled.add(links.relation(*asked) is not None)
+    pending = Pending(known, shown)
+    assert pending.may_settle(asked) or True not in settled
+    if not shown:
+        assert pending.may_settle(asked) == (known.relation(*asked) is not None)

@@ -312,6 +312,7 @@ def test_progress_counts_what_stands(store: AnswerStore, clock: Clock) -> None:
         assert asker.answer("ada", reply(first(asker), verdict)) == "stored"
     clock.wait(1)
     assert asker.undo("ada") == "undone"
+    asker.hand("ada", "pair")
     progress = asker.progress("ada")
     assert (progress.today, progress.total) == (4, 5)
     assert (progress.similar, progress.dissimilar, progress.unsure) == (2, 1, 2)

@@ -11,32 +11,42 @@ class Pending:
 
     def __init__(self, links: Links, pairs: Iterable[Pair] = ()) -> None:
         self._links = links
+        self._asked: dict[str, list[str]] = {}
+        """For each root on a screen those that it is shown with."""
         self._joined: dict[str, set[str]] = {}
-        """For each root that is asked about, the roots that may become one group with it."""
+        """For each root that was looked at those that may become one group with it."""
         self.add(pairs)
 
     def add(self, pairs: Iterable[Pair]) -> None:
         """Take in pairs that are on a screen; one that is settled links nothing more."""
-        for pair in pairs:
-            if self._links.relation(*pair) is not None:
-                continue
-            one, other = map(self._around, pair)
-            if one is not other:
-                one |= other
-                for root in one:
-                    self._joined[root] = one
+        self._joined.clear()
+        root, asked = self._links.root, self._asked
+        for a, b in pairs:
+            one, other = root(a), root(b)
+            asked.setdefault(one, []).append(other)
+            asked.setdefault(other, []).append(one)
 
     def may_settle(self, pair: Pair) -> bool:
         """Whether some answers on the pairs taken in would settle ``pair``, or it is settled."""
-        one, other = map(self._around, pair)
-        if one is other or not one.isdisjoint(other):
+        one, other = (self._around(self._links.root(image)) for image in pair)
+        if one is other:
             return True
         few, many = sorted((one, other), key=len)
         return any(not many.isdisjoint(self._links.denied(root)) for root in few)
 
-    def _around(self, image: str) -> set[str]:
-        root = self._links.root(image)
-        return self._joined.get(root) or {root}
+    def _around(self, root: str) -> set[str]:
+        """The roots that may become one group with this one, itself included."""
+        if root not in self._joined:
+            found, new = {root}, [root]
+            while new:
+                here = new.pop()
+                settled = self._links.denied(here)
+                for there in self._asked.get(here, ()):
+                    if there not in found and there not in settled:
+                        found.add(there)
+                        new.append(there)
+            self._joined.update(dict.fromkeys(found, found))
+        return self._joined[root]
 
 
 class Taken(Collection[Pair]):

@@ -210,20 +210,22 @@ class Questions:
             yield self._ledger
 
     def progress(self, annotator: str) -> Progress:
-        """How far the work is, for this annotator's screen."""
+        """How far the work was, for this annotator's screen, when somebody was last asked.
+
+        Nobody is waited for: it is told with every hand, which has just taken in all answers.
+        """
         with self._store.reading() as connection:
             times = recent_times(connection, annotator, 20)
-        with self.ledger() as ledger:
-            standing, now = ledger.standing, self._clock()
-            return Progress(
-                today=standing.days[annotator, now.astimezone().date()],
-                total=len(standing),
-                similar=standing.verdicts["similar"],
-                dissimilar=standing.verdicts["dissimilar"],
-                unsure=standing.verdicts["unsure"],
-                groups=ledger.links.groups_of_several,
-                per_minute=pace(times, now),
-            )
+        standing, now = self._ledger.standing, self._clock()
+        return Progress(
+            today=standing.days[annotator, now.astimezone().date()],
+            total=len(standing),
+            similar=standing.verdicts["similar"],
+            dissimilar=standing.verdicts["dissimilar"],
+            unsure=standing.verdicts["unsure"],
+            groups=self._ledger.links.groups_of_several,
+            per_minute=pace(times, now),
+        )
 
     def _next(
         self, annotator: str, kind: Kind, kept: Sequence[Screen], now: datetime

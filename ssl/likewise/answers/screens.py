@@ -4,6 +4,7 @@ Each function works inside a transaction of its caller. That no pair is on two s
 database's doing: a pair is the primary key of its lease.
 """
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,7 +34,13 @@ _LATEST = (
     .limit(bindparam("count"))
 )
 _HELD = screens.c.expires > bindparam("now", type_=screens.c.expires.type)
-_LEASED = select(leases.c.a, leases.c.b, _HELD).join(screens)
+_LEASED = {  # as one row: fetched one by one, hundreds would wait for other threads as often
+    name: select(gather(row(leases.c.a, leases.c.b, _HELD))).select_from(leases.join(screens))
+    for name, gather, row in (
+        ("sqlite", func.json_group_array, func.json_array),
+        ("postgresql", func.json_agg, func.json_build_array),
+    )
+}
 _CLOSE = update(screens).where(screens.c.token == bindparam("screen"))
 _FREE = delete(leases).where(
     leases.c.screen == bindparam("screen"),
@@ -79,7 +86,9 @@ def latest_screens(connection: Connection, annotator: str, count: int) -> list[S
 
 def leased_pairs(connection: Connection, now: datetime) -> dict[Pair, bool]:
     """Every pair that is on a screen, and whether nobody else may have it yet."""
-    return {(a, b): held for a, b, held in connection.execute(_LEASED, {"now": now})}
+    found = connection.execute(_LEASED[connection.dialect.name], {"now": now}).scalar()
+    rows = json.loads(found) if isinstance(found, str) else found
+    return {(a, b): bool(held) for a, b, held in rows or ()}
 
 
 def reserve(connection: Connection, screen: Screen) -> Screen | None:
