@@ -185,11 +185,12 @@ class Pictures:
 def _as_it_is(file: bytes) -> bytes | None:
     """A JPEG file that need not be turned, shrunk or compressed, without a word about it."""
     plain = plain_jpeg(file)
-    if plain is None:
+    size = plain and size_if_upright(file)
+    if not plain or not size:
         return None
-    width, height = size_if_upright(file) or (0, 0)
-    fits = max(width, height) <= LONG_SIDES["full"] and min(width, height) <= SHORT_SIDE
-    return plain if fits and len(plain) <= MOST_PER_PIXEL * width * height else None
+    short, long = sorted(size)
+    fits = short <= SHORT_SIDE and long <= LONG_SIDES["full"]
+    return plain if fits and len(plain) <= MOST_PER_PIXEL * short * long else None
 
 
 def _decoded(file: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
