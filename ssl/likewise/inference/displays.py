@@ -110,7 +110,7 @@ def groups(found: GroupsFound) -> str:
     if found.balance.groups > len(rows):
         shown += notebook.line(f"and {counted(found.balance.groups - len(rows), 'smaller group')}")
     for what, places in found.remarkable():
-        shown += notebook.line(f"{len(places):,} {what}") + _members(found, places)
+        shown += notebook.line(what) + _members(found, places)
     return shown
 
 

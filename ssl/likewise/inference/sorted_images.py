@@ -191,15 +191,19 @@ class GroupsFound(Displayed):
         return [f"{counted(count, 'image')} {like} like no other so far"] if count else []
 
     def remarkable(self) -> list[tuple[str, list[int]]]:
-        """Places of the images to look at, by what they are; only what there is."""
+        """Places of the images to look at, by how many of what they are; only what there is."""
         listed = [
-            ("outliers, in no group and far from everything", self.outliers),
-            (f"doubtful members, less sure than {DOUBTFUL}", self.doubtful),
+            ("outlier", "in no group and far from everything", self.outliers),
+            ("doubtful member", f"less sure than {DOUBTFUL}", self.doubtful),
         ]
-        return [(what, places) for what, places in listed if places]
+        return [
+            (f"{counted(len(places), noun)}, {why}", places)
+            for noun, why, places in listed
+            if places
+        ]
 
     def _few(self, what: str, listed: list[dict[str, Any]]) -> list[str]:
-        lines = ["", f"{len(listed):,} {what}:"]
+        lines = ["", f"{what}:"]
         for each in listed[:_FEW]:
             where = f"{each['group']}, {each['sure']:.2f}  " if each["group"] else ""
             lines.append(f"  {where}{one_line(each['path'])}")
