@@ -184,13 +184,12 @@ class Pictures:
 
 def _as_it_is(file: bytes) -> bytes | None:
     """A JPEG file that need not be turned, shrunk or compressed, without a word about it."""
-    plain = plain_jpeg(file)
-    size = plain and size_if_upright(file)
-    if not plain or not size:
+    size = size_if_upright(file)
+    if size is None or min(size) > SHORT_SIDE or max(size) > LONG_SIDES["full"]:
         return None
-    short, long = sorted(size)
-    fits = short <= SHORT_SIDE and long <= LONG_SIDES["full"]
-    return plain if fits and len(plain) <= MOST_PER_PIXEL * short * long else None
+    plain = plain_jpeg(file)
+    light = plain is not None and len(plain) <= MOST_PER_PIXEL * size[0] * size[1]
+    return plain if light else None
 
 
 def _decoded(file: bytes) -> UInt8[np.ndarray, "H W 3"] | None:

@@ -4,13 +4,22 @@ Each function works inside a transaction of its caller. That no pair is on two s
 database's doing: a pair is the primary key of its lease.
 """
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
+from sqlalchemy import (
+    JSON,
+    Connection,
+    bindparam,
+    delete,
+    func,
+    select,
+    tuple_,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from likewise.answers.screen_rows import Kind as Kind
@@ -35,7 +44,9 @@ _LATEST = (
 )
 _HELD = screens.c.expires > bindparam("now", type_=screens.c.expires.type)
 _LEASED = {  # as one row: fetched one by one, hundreds would wait for other threads as often
-    name: select(gather(row(leases.c.a, leases.c.b, _HELD))).select_from(leases.join(screens))
+    name: select(type_coerce(gather(row(leases.c.a, leases.c.b, _HELD)), JSON)).select_from(
+        leases.join(screens)
+    )
     for name, gather, row in (
         ("sqlite", func.json_group_array, func.json_array),
         ("postgresql", func.json_agg, func.json_build_array),
@@ -87,8 +98,7 @@ def latest_screens(connection: Connection, annotator: str, count: int) -> list[S
 def leased_pairs(connection: Connection, now: datetime) -> dict[Pair, bool]:
     """Every pair that is on a screen, and whether nobody else may have it yet."""
     found = connection.execute(_LEASED[connection.dialect.name], {"now": now}).scalar()
-    rows = json.loads(found) if isinstance(found, str) else found
-    return {(a, b): bool(held) for a, b, held in rows or ()}
+    return {(a, b): bool(held) for a, b, held in found or ()}
 
 
 def reserve(connection: Connection, screen: Screen) -> Screen | None:
